@@ -1,0 +1,1 @@
+//! Reading BTF lazily, layouts of C types, writing BTF.

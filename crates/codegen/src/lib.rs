@@ -1,0 +1,1 @@
+//! From a typed program to bytecode: lowering, IR, optimisation, register allocation, emission.

@@ -1,0 +1,1 @@
+//! The Engine trait and the vocabulary that both engines share.

@@ -1,0 +1,1 @@
+//! eBPF instructions as a typed enum: encode, decode, assemble, disassemble.

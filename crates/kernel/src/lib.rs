@@ -1,0 +1,1 @@
+//! The kernel engine: bpf(2), perf events, links, feature probes.

@@ -1,0 +1,1 @@
+//! The bpftrace language: from text to a typed program.

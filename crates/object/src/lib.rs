@@ -1,0 +1,1 @@
+//! The compiled program, in memory and as a standard BPF ELF file.

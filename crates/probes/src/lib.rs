@@ -1,0 +1,1 @@
+//! What can be traced: one file a provider.

@@ -1,0 +1,1 @@
+//! The run loop: drains records, formats values, renders maps, stacks and symbols.
