@@ -1,1 +1,5 @@
 //! The bpftrace language: from text to a typed program.
+
+pub mod ast;
+pub mod diagnostic;
+pub mod span;
