@@ -55,6 +55,8 @@ pub struct CStruct {
     pub name: Option<Ident>,
     pub fields: Vec<CField>,
     pub packed: bool,
+    /// `__attribute__((aligned(n)))`, in bytes.
+    pub align: Option<u64>,
     pub span: Span,
 }
 
@@ -161,6 +163,9 @@ pub struct AttachPoint {
 }
 
 /// Statements, and the value where the last one is an expression with no semicolon behind it.
+///
+/// Blocks that nobody takes a value from (of a probe, a loop, an `if` that is a statement) never have one: the last
+/// expression is a statement there.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Block {
     pub stmts: Vec<Stmt>,
@@ -274,6 +279,11 @@ pub enum ExprKind {
         then: Box<Expr>,
         otherwise: Box<Expr>,
     },
+    /// `value ?: otherwise`: the value unless it is zero, evaluated once.
+    OrElse {
+        value: Box<Expr>,
+        otherwise: Box<Expr>,
+    },
     /// `if (c) { a } else { b }` where a value is wanted.
     If {
         cond: Box<Expr>,
@@ -302,13 +312,19 @@ pub enum ExprKind {
     },
     Tuple(Vec<Expr>),
     Record(Vec<(Ident, Expr)>),
-    /// `name(args)`, also `name!(args)`; type arguments appear as `ExprKind::Type`.
+    /// `name(args)`, also `name!(args)`, `sizeof(x)`, `typeinfo(x)` and `offsetof(x, path)`. The first argument of those
+    /// three follows the rule of [`ExprKind::Type`]; the path is an `Ident` under as many `Field`s as it has dots.
     Call {
         name: Ident,
         args: Vec<Expr>,
     },
-    /// A type where an expression may stand: an argument of `sizeof`, `offsetof`, `typeof`, `typeinfo`.
+    /// A type where an expression may stand: an argument of `sizeof`, `offsetof`, `typeof`, `typeinfo`, or
+    /// `typeof(x)` as an argument of any call. A bare word that names no type of the language (`sizeof(size_t)`) is
+    /// an `Ident` there, since it may as well be a macro's parameter: what it names is decided later, and it is never
+    /// the call of a macro.
     Type(TypeExpr),
+    /// `comptime expr`: the compiler must know its value.
+    Comptime(Box<Expr>),
     /// `{ …; value }`
     Block(Block),
     /// What recovery leaves behind; an error has been reported.
@@ -353,7 +369,8 @@ pub enum BinaryOp {
     Or,
 }
 
-/// A type as written: a base, then `*` and `[n]` suffixes read from left to right.
+/// A type as written: a base, then `*` and `[n]` suffixes read from left to right, so that the last suffix is the
+/// outermost: C's `int *a[2][3]` is `int*[3][2]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TypeExpr {
     pub base: TypeBase,
