@@ -3,3 +3,6 @@
 pub mod ast;
 pub mod diagnostic;
 pub mod span;
+pub mod structs;
+pub mod typed;
+pub mod types;
