@@ -2,6 +2,8 @@
 
 pub mod ast;
 pub mod diagnostic;
+pub mod expanded;
+pub mod options;
 pub mod span;
 pub mod structs;
 pub mod typed;
