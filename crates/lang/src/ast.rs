@@ -1,5 +1,6 @@
 //! The syntax tree, as written: nothing is resolved, every node has its span.
 
+pub use crate::lexer::literal::bytes as string_bytes;
 use crate::span::Span;
 
 /// A name with its place. Scratch variables keep their `$`, maps their `@` (the unnamed map is `@`).
@@ -243,6 +244,7 @@ pub enum ExprKind {
         text: String,
     },
     Bool(bool),
+    /// The text with its escapes replaced; [`string_bytes`] gives its bytes, which escapes may make no UTF-8.
     Str(String),
     /// A bare word: a built-in, a macro or its parameter, an enumerator, a `#define`.
     Ident(String),

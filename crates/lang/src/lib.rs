@@ -3,7 +3,9 @@
 pub mod ast;
 pub mod diagnostic;
 pub mod expanded;
+pub mod lexer;
 pub mod options;
+pub mod parser;
 pub mod span;
 pub mod structs;
 pub mod typed;
