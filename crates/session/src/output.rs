@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use crate::json::{write_json, write_key, write_string};
 use crate::maps::{Item, Table};
+use crate::place::Place;
 use crate::resolve::Resolve;
 use crate::text::{write_display, write_value};
 use crate::value::Value;
@@ -223,8 +224,8 @@ impl Output {
                     text.push_str(fact);
                     text.push('\n');
                 }
-                if let Some(line) = message.quote {
-                    text.push_str(&message.place.quote(line));
+                if message.quote {
+                    text.push_str(&message.place.quote());
                 }
                 self.note(&text);
             }
@@ -279,42 +280,8 @@ pub struct Message<'a> {
     /// More members of the JSON form.
     pub members: &'a [(&'static str, Value<'a>)],
     pub place: &'a Place,
-    /// The source line to show below, in text form.
-    pub quote: Option<&'a str>,
-}
-
-/// Where in which file; lines and columns count from one.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Place {
-    pub file: String,
-    pub line: usize,
-    pub column: usize,
-    /// The column of the last character, or `None` where the span ends on a later line.
-    pub end_column: Option<usize>,
-    pub end_line: usize,
-}
-
-impl Place {
-    /// `file:line:from-to`, or `file:from-to` by lines for a span of several.
-    fn range(&self) -> String {
-        match self.end_column {
-            Some(end) => format!("{}:{}:{}-{end}", self.file, self.line, self.column),
-            None => format!("{}:{}-{}", self.file, self.line, self.end_line),
-        }
-    }
-
-    fn quote(&self, line: &str) -> String {
-        let width = self
-            .end_column
-            .map_or(0, |end| end.saturating_sub(self.column))
-            .max(1);
-        format!(
-            "{line}\n{:indent$}{}\n",
-            "",
-            "~".repeat(width),
-            indent = self.column.saturating_sub(1)
-        )
-    }
+    /// Whether the text form shows the source line.
+    pub quote: bool,
 }
 
 fn text_item(out: &mut Vec<u8>, item: &Item<'_>, resolve: &mut dyn Resolve) {

@@ -11,6 +11,10 @@ pub trait Resolve {
     fn user_symbol(&mut self, address: u64, pid: u32, program: u32) -> String;
     /// A stack in the form of its mode, a line a frame, beginning and ending with a line break.
     fn stack(&mut self, layout: &StackLayout, id: u64, pid: u32) -> String;
+    /// Whether the frames of a stack are known already, by the map that holds them and its id.
+    fn has_frames(&self, map: u32, id: u64) -> bool;
+    /// Makes the frames of a stack known: the map's value, empty where it was not there.
+    fn add_frames(&mut self, map: u32, id: u64, frames: Vec<u8>);
     /// Nanoseconds of a clock in a format of strftime.
     fn timestamp(&mut self, format: &str, nanos: u64, clock: Clock) -> String;
     /// Paths of a cgroup under the hierarchies that match the filter, each with its hierarchy's name.
@@ -36,6 +40,12 @@ impl Resolve for Unresolved {
     fn stack(&mut self, _layout: &StackLayout, id: u64, _pid: u32) -> String {
         format!("\nstack {id}\n")
     }
+
+    fn has_frames(&self, _map: u32, _id: u64) -> bool {
+        true
+    }
+
+    fn add_frames(&mut self, _map: u32, _id: u64, _frames: Vec<u8>) {}
 
     fn timestamp(&mut self, _format: &str, nanos: u64, _clock: Clock) -> String {
         nanos.to_string()
