@@ -9,6 +9,9 @@
 //! - A module is one program: function 0 is the entry, the others are callbacks and subprograms.
 
 mod builder;
+pub mod cfg;
+pub mod verify;
+mod visit;
 
 pub use builder::Builder;
 

@@ -1,0 +1,111 @@
+//! The back end: from the IR to eBPF instructions.
+//!
+//! [`emit`] selects instructions over virtual registers, allocates registers, lays out the stack, orders blocks and writes
+//! instructions. It works on any module that [`verify`](crate::ir::verify::verify) accepts; how good its code is depends on
+//! [`optimise`](crate::optimise).
+
+mod depth;
+mod frame;
+mod layout;
+pub(crate) mod mir;
+mod moves;
+mod select;
+mod write;
+
+use beetrace_isa::Insn;
+use beetrace_object::{Function, Line, SourceSpan};
+
+use crate::Target;
+use crate::ir::Module;
+use crate::ir::verify::{VerifyError, verify};
+use crate::regalloc::allocate;
+use frame::{Frame, MAX_STACK};
+use write::Writer;
+
+/// A module as bytecode.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Emitted {
+    pub insns: Vec<Insn>,
+    /// The functions of `insns`, the entry first. Functions that the entry does not reach are left out.
+    pub functions: Vec<Function>,
+    /// Where lines begin, by rising instruction index. Every function begins a line.
+    pub lines: Vec<Line>,
+}
+
+/// Why a module cannot be bytecode for the target.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{kind}")]
+pub struct EmitError {
+    /// Where in the script.
+    pub span: SourceSpan,
+    pub kind: EmitErrorKind,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EmitErrorKind {
+    #[error("too much to keep on the stack: `{function}` needs {bytes} of 512 bytes")]
+    FrameTooLarge { function: String, bytes: u32 },
+    #[error("too much to keep on the stack: a chain of calls needs {bytes} of 512 bytes")]
+    StackTooDeep { bytes: u32 },
+    #[error("more than eight functions active at once")]
+    TooManyFrames,
+    #[error("a function calls itself")]
+    Recursion,
+    #[error("this kernel has no atomic operation that this needs (Linux 5.12)")]
+    NeedsAtomicFetch,
+    #[error("the program is too long for this kernel: a jump is farther than 32767 instructions")]
+    JumpTooFar,
+    #[error("an offset is out of range")]
+    Offset,
+    #[error("no registers are left")]
+    Registers,
+    #[error("the compiler made code that breaks its own rules: {0}")]
+    Invalid(Box<VerifyError>),
+}
+
+/// Turns a module into bytecode for the target.
+pub fn emit(module: &Module, target: &Target) -> Result<Emitted, EmitError> {
+    verify(module).map_err(|error| EmitError {
+        span: error.span,
+        kind: EmitErrorKind::Invalid(error),
+    })?;
+    let callees = depth::callees(module);
+    let reached = depth::reached(&callees);
+    let mut writer = Writer::default();
+    let mut functions = Vec::new();
+    let mut starts = vec![None; module.functions.len()];
+    let mut frames = vec![0; module.functions.len()];
+    for (index, function) in module.functions.iter().enumerate() {
+        if !reached[index] {
+            continue;
+        }
+        let mut func = select::select(function, target)?;
+        let span = func.blocks[0].end_span;
+        let error = |kind| Err(EmitError { span, kind });
+        if !allocate(&mut func) {
+            return error(EmitErrorKind::Registers);
+        }
+        let frame = Frame::new(&func);
+        if frame.size > MAX_STACK {
+            return error(EmitErrorKind::FrameTooLarge {
+                function: function.name.clone(),
+                bytes: frame.size,
+            });
+        }
+        frames[index] = frame.size;
+        let start = writer.function(&mut func, &frame, target.isa_v4)?;
+        starts[index] = Some(start);
+        functions.push(Function {
+            name: function.name.clone(),
+            start,
+            signature: function.signature,
+        });
+    }
+    depth::check(&callees, &frames)?;
+    writer.resolve_calls(&starts);
+    Ok(Emitted {
+        insns: writer.insns,
+        functions,
+        lines: writer.lines,
+    })
+}
