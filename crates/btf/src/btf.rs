@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use memchr::memmem;
 
-use crate::raw::{Kind, Record, parse_header};
+use crate::raw::{Head, Kind, Record, parse_header};
 use crate::source::{self, Data};
 use crate::types::Type;
 use crate::{BtfError, TypeId};
@@ -191,8 +191,9 @@ impl Btf {
         let start = index.offsets.get(local / STRIDE).copied().unwrap_or(0);
         let mut walk = Walk::new(self.type_section(), first);
         walk.at = start as usize;
-        let record = walk.nth(local % STRIDE);
-        record.map(|(_, r)| (self, r)).ok_or(BtfError::NoType(id))
+        let found = walk.nth(local % STRIDE);
+        let record = found.and_then(|(_, head, rest)| Record::read(head, rest));
+        record.map(|r| (self, r)).ok_or(BtfError::NoType(id))
     }
 
     /// All types of this BTF itself, without its base, in the order of their ids.
@@ -203,7 +204,23 @@ impl Btf {
 
     /// The records of this BTF itself.
     pub(crate) fn records(&self) -> impl Iterator<Item = (TypeId, Record<'_>)> {
+        self.records_where(|_| true)
+    }
+
+    /// The records of this BTF itself whose start is as wanted.
+    fn records_where(
+        &self,
+        wanted: impl Fn(Head) -> bool,
+    ) -> impl Iterator<Item = (TypeId, Record<'_>)> {
         Walk::new(self.type_section(), self.first_id())
+            .filter(move |(_, head, _)| wanted(*head))
+            .filter_map(|(id, head, rest)| Some((id, Record::read(head, rest)?)))
+    }
+
+    /// The types of this BTF itself that have this kind and one of these names.
+    fn named(&self, kind: Kind, names: &[u32]) -> impl Iterator<Item = TypeId> {
+        self.records_where(move |head| names.contains(&head.name) && head.code() == kind as u8)
+            .map(|(id, _)| id)
     }
 
     /// The text at an offset of the string sections, base first. `None` if it is outside, or not UTF-8.
@@ -275,13 +292,10 @@ impl Btf {
     }
 
     fn find_offsets(&self, kind: Kind, names: &[u32]) -> Option<TypeId> {
-        let own = self
-            .records()
-            .find(|(_, record)| record.kind == kind && names.contains(&record.name));
+        let own = self.named(kind, names).next();
         match (own, &self.base) {
-            (Some((id, _)), _) => Some(id),
             (None, Some(base)) => base.find_offsets(kind, names),
-            (None, None) => None,
+            (own, _) => own,
         }
     }
 
@@ -291,10 +305,7 @@ impl Btf {
         if names.is_empty() {
             return Vec::new();
         }
-        self.records()
-            .filter(|(_, record)| record.kind == kind && names.contains(&record.name))
-            .map(|(id, _)| id)
-            .collect()
+        self.named(kind, &names).collect()
     }
 
     /// The constant of this name in any enumeration, own ones first: the enumeration and the value.
@@ -308,8 +319,7 @@ impl Btf {
 
     fn enumerator_at(&self, names: &[u32]) -> Option<(TypeId, i64)> {
         let own = self
-            .records()
-            .filter(|(_, record)| matches!(record.kind, Kind::Enum | Kind::Enum64))
+            .records_where(|head| [Kind::Enum as u8, Kind::Enum64 as u8].contains(&head.code()))
             .find_map(|(id, record)| {
                 let (Type::Enum(e) | Type::Enum64(e)) = Type::new(self, &record) else {
                     return None;
@@ -325,8 +335,7 @@ impl Btf {
 
     /// All functions of this BTF itself by name: their ids and those of their prototypes.
     pub fn functions(&self) -> impl Iterator<Item = (&str, TypeId, TypeId)> {
-        self.records()
-            .filter(|(_, record)| record.kind == Kind::Func)
+        self.records_where(|head| head.code() == Kind::Func as u8)
             .filter_map(|(id, record)| {
                 Some((self.string(record.name)?, id, TypeId(record.size_or_type)))
             })
@@ -362,24 +371,28 @@ impl<'a> Walk<'a> {
 }
 
 impl<'a> Iterator for Walk<'a> {
-    type Item = (TypeId, Record<'a>);
+    type Item = (TypeId, Head, &'a [u8]);
 
+    /// The id, the start of the record, and the section from the record on, which holds all of it.
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         let rest = self.section.get(self.at..).filter(|r| !r.is_empty())?;
         let id = self.id;
-        match Record::read(rest, id) {
-            Ok(record) => {
-                self.at += record.len();
-                self.id = TypeId(id.0.saturating_add(1));
-                Some((id, record))
-            }
-            Err(error) => {
-                self.flaw = Some(match error {
-                    BtfError::Kind { id, kind } => Flaw::Kind { id, kind },
-                    _ => Flaw::Truncated,
-                });
-                None
-            }
+        let Some(head) = Head::read(rest) else {
+            self.flaw = Some(Flaw::Truncated);
+            return None;
+        };
+        let span = head.span();
+        if span == 0 || span > rest.len() {
+            let kind = head.code();
+            self.flaw = Some(match span {
+                0 => Flaw::Kind { id, kind },
+                _ => Flaw::Truncated,
+            });
+            return None;
         }
+        self.at += span;
+        self.id = TypeId(id.0.saturating_add(1));
+        Some((id, head, rest))
     }
 }

@@ -31,4 +31,7 @@ pub enum BtfError {
     /// A type that occupies no memory, such as a function or a forward declaration.
     #[error("BTF type {0} has no size")]
     NoSize(TypeId),
+    /// The definition of a type, written out, is longer than any that is meant.
+    #[error("the definition of a BTF type takes more than {0} lines")]
+    Lines(usize),
 }

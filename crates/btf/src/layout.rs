@@ -8,7 +8,7 @@ pub(crate) const DEPTH: usize = 64;
 
 /// Types that one question about a type may visit. The largest structs of a kernel have some
 /// thousands of members within members; malformed types can pretend to any number.
-pub(crate) const FUEL: usize = 100_000;
+const FUEL: usize = 100_000;
 
 /// Bytes of a pointer.
 pub const POINTER_SIZE: u32 = 8;
@@ -105,8 +105,12 @@ impl Btf {
     /// # Errors
     /// As [`Btf::size_of`].
     pub fn align_of(&self, id: TypeId) -> Result<u32, BtfError> {
-        let mut fuel = FUEL;
-        self.align_within(id, DEPTH, &mut fuel)
+        self.align_fuelled(id, &mut { FUEL })
+    }
+
+    /// [`Btf::align_of`], visiting no more types than there is fuel.
+    pub(crate) fn align_fuelled(&self, id: TypeId, fuel: &mut usize) -> Result<u32, BtfError> {
+        self.align_within(id, DEPTH, fuel)
     }
 
     fn align_within(&self, id: TypeId, depth: usize, fuel: &mut usize) -> Result<u32, BtfError> {
@@ -136,10 +140,14 @@ impl Btf {
     }
 
     /// Whether offsets or sizes show that the struct was declared without padding.
-    pub(crate) fn is_packed(&self, composite: &Composite<'_>) -> Result<bool, BtfError> {
+    pub(crate) fn is_packed(
+        &self,
+        composite: &Composite<'_>,
+        fuel: &mut usize,
+    ) -> Result<bool, BtfError> {
         let mut most = 1;
         for member in composite.members() {
-            let align = self.align_of(member.type_id)?;
+            let align = self.align_within(member.type_id, DEPTH, fuel)?;
             let bits = align.saturating_mul(8);
             if member.bitfield_size == 0 && !member.bit_offset.is_multiple_of(bits) {
                 return Ok(true);

@@ -2,9 +2,16 @@
 
 use std::fmt::Write;
 
-use crate::layout::{DEPTH, FUEL};
+use crate::layout::DEPTH;
 use crate::types::{Composite, Enum, Type};
 use crate::{Btf, BtfError, TypeId};
+
+/// Types visited for one text. A kernel's largest struct takes some ten thousand, as the alignment
+/// of each member is inferred from the members within.
+const FUEL: usize = 1_000_000;
+
+/// Lines written for one text; a malformed size would be filled with millions.
+const LINES: usize = 50_000;
 
 impl Btf {
     /// The type as it is written in C: `struct task_struct *`, `const char *`, `u64[4]`,
@@ -33,8 +40,8 @@ impl Btf {
         match self.get(id)? {
             Type::Struct(s) => printer.composite(id, &s, "struct", 0)?,
             Type::Union(s) => printer.composite(id, &s, "union", 0)?,
-            Type::Enum(e) => printer.enumeration(&e, false, 0),
-            Type::Enum64(e) => printer.enumeration(&e, true, 0),
+            Type::Enum(e) => printer.enumeration(&e, false, 0)?,
+            Type::Enum64(e) => printer.enumeration(&e, true, 0)?,
             _ => return Err(BtfError::NoSize(id)),
         }
         printer.out.push(';');
@@ -48,6 +55,7 @@ struct Printer<'a> {
     /// Whether anonymous types are written out in full.
     inline: bool,
     fuel: usize,
+    lines: usize,
 }
 
 impl<'a> Printer<'a> {
@@ -57,6 +65,7 @@ impl<'a> Printer<'a> {
             out: String::new(),
             inline,
             fuel: FUEL,
+            lines: LINES,
         }
     }
 
@@ -66,9 +75,17 @@ impl<'a> Printer<'a> {
     }
 
     /// Starts a line at this depth.
-    fn line(&mut self, level: usize) {
+    fn line(&mut self, level: usize) -> Result<(), BtfError> {
+        let left = self.lines.checked_sub(1);
+        self.lines = left.ok_or(BtfError::Lines(LINES))?;
         self.out.push('\n');
         self.out.extend(std::iter::repeat_n('\t', level));
+        Ok(())
+    }
+
+    /// The alignment of a member, 1 where none can be found.
+    fn align(&mut self, id: TypeId) -> u32 {
+        self.btf.align_fuelled(id, &mut self.fuel).unwrap_or(1)
     }
 
     fn declare(&mut self, id: TypeId, name: &str, level: usize) -> Result<(), BtfError> {
@@ -132,10 +149,10 @@ impl<'a> Printer<'a> {
                 self.composite(id, &s, "union", level)?;
             }
             Type::Enum(e) if e.name.is_empty() && self.inline => {
-                self.enumeration(&e, false, level);
+                self.enumeration(&e, false, level)?;
             }
             Type::Enum64(e) if e.name.is_empty() && self.inline => {
-                self.enumeration(&e, true, level);
+                self.enumeration(&e, true, level)?;
             }
             Type::Struct(_) | Type::Fwd { union: false, .. } => self.tagged("struct", ty.name()),
             Type::Union(_) | Type::Fwd { union: true, .. } => self.tagged("union", ty.name()),
@@ -256,15 +273,19 @@ impl<'a> Printer<'a> {
         let is_struct = keyword == "struct";
         let blank = if composite.name.is_empty() { "" } else { " " };
         self.put(format_args!("{keyword}{blank}{} {{", composite.name));
-        let align = self.btf.align_of(id).unwrap_or(1).saturating_mul(8);
-        let packed = is_struct && self.btf.is_packed(composite).unwrap_or(false);
-        let mut gaps = Gaps { at: 0, align };
+        let packed = is_struct && (self.btf.is_packed(composite, &mut self.fuel)).unwrap_or(false);
+        let mut gaps = Gaps { at: 0 };
         let mut after_bits = false;
         for member in composite.members() {
             let bits = u64::from(member.bitfield_size);
             let start = u64::from(member.bit_offset);
-            gaps.fill(self, start, after_bits && bits != 0, level + 1);
-            self.line(level + 1);
+            let align = if packed {
+                1
+            } else {
+                self.align(member.type_id)
+            };
+            gaps.fill(self, (start, align), after_bits && bits != 0, level + 1)?;
+            self.line(level + 1)?;
             self.declare(member.type_id, member.name, level + 1)?;
             after_bits = bits != 0;
             let width = if after_bits {
@@ -278,11 +299,12 @@ impl<'a> Printer<'a> {
             self.out.push(';');
         }
         if is_struct {
+            let align = if packed { 1 } else { self.align(id) };
             let end = u64::from(composite.size) * 8;
-            gaps.fill(self, end, false, level + 1);
+            gaps.fill(self, (end, align), false, level + 1)?;
         }
         if !composite.is_empty() || composite.size != 0 {
-            self.line(level);
+            self.line(level)?;
         }
         self.out.push('}');
         if packed {
@@ -291,11 +313,11 @@ impl<'a> Printer<'a> {
         Ok(())
     }
 
-    fn enumeration(&mut self, e: &Enum<'a>, wide: bool, level: usize) {
+    fn enumeration(&mut self, e: &Enum<'a>, wide: bool, level: usize) -> Result<(), BtfError> {
         let blank = if e.name.is_empty() { "" } else { " " };
         self.put(format_args!("enum{blank}{} {{", e.name));
         for constant in e.enumerators() {
-            self.line(level + 1);
+            self.line(level + 1)?;
             let (name, value) = (constant.name, constant.value);
             match (wide, e.signed) {
                 (false, _) => self.put(format_args!("{name} = {value},")),
@@ -303,7 +325,7 @@ impl<'a> Printer<'a> {
                 (true, false) => self.put(format_args!("{name} = {}ULL,", value as u64)),
             }
         }
-        self.line(level);
+        self.line(level)?;
         self.out.push('}');
         let fits = |value: i64| (value as u64) >> 32 == 0;
         if e.size == 1 {
@@ -311,6 +333,7 @@ impl<'a> Printer<'a> {
         } else if e.size == 8 && (!wide || e.enumerators().all(|c| fits(c.value))) {
             self.out.push_str(" __attribute__((mode(word)))");
         }
+        Ok(())
     }
 }
 
@@ -326,21 +349,27 @@ fn drop_qualifiers(chain: &mut Vec<(TypeId, Type<'_>)>) {
 struct Gaps {
     /// Bit behind the last member.
     at: u64,
-    /// Alignment of the struct in bits.
-    align: u32,
 }
 
 const PADS: [(&str, u64); 4] = [("long", 64), ("int", 32), ("short", 16), ("char", 8)];
 
 impl Gaps {
-    /// Writes unnamed bit fields up to bit `next`.
-    fn fill(&mut self, p: &mut Printer<'_>, next: u64, in_bits: bool, level: usize) {
+    /// Writes unnamed bit fields up to bit `next`, where something begins that a compiler aligns
+    /// to so many bytes by itself.
+    fn fill(
+        &mut self,
+        p: &mut Printer<'_>,
+        (next, align): (u64, u32),
+        in_bits: bool,
+        level: usize,
+    ) -> Result<(), BtfError> {
         if self.at >= next {
-            return;
+            return Ok(());
         }
         let pad = |p: &mut Printer<'_>, name: &str, bits: u64| {
-            p.line(level);
+            p.line(level)?;
             p.put(format_args!("{name}: {bits};"));
+            Ok::<(), BtfError>(())
         };
         // The widest type that has a boundary before the next member.
         let (name, bits) = PADS
@@ -349,22 +378,19 @@ impl Gaps {
             .unwrap_or(PADS[3]);
         let boundary = self.at.next_multiple_of(bits);
         if boundary > self.at && boundary <= next {
-            let natural = self.at.next_multiple_of(u64::from(self.align.max(8)));
+            let natural = self.at.next_multiple_of(u64::from(align) * 8);
             let step = boundary - self.at;
             let needed = in_bits
                 || (boundary == next && natural != boundary)
                 || (boundary != next && next - boundary <= step);
             if needed {
-                pad(p, name, if in_bits { step } else { 0 });
+                pad(p, name, if in_bits { step } else { 0 })?;
             }
             self.at = boundary;
         }
-        // A gap of a malformed struct may be large: its rest goes into one line.
-        let mut lines = 0;
-        while next - self.at >= bits && lines < 4096 {
-            pad(p, name, bits);
+        while next - self.at >= bits {
+            pad(p, name, bits)?;
             self.at += bits;
-            lines += 1;
         }
         let rest = next - self.at;
         if rest > 0 {
@@ -373,8 +399,9 @@ impl Gaps {
                 .rev()
                 .find(|(_, bits)| *bits >= rest)
                 .unwrap_or(PADS[0]);
-            pad(p, name, rest);
+            pad(p, name, rest)?;
         }
         self.at = next;
+        Ok(())
     }
 }

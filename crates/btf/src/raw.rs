@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use crate::{BtfError, TypeId};
+use crate::BtfError;
 
 /// `BTF_MAGIC`.
 pub(crate) const MAGIC: u16 = 0xeb9f;
@@ -40,7 +40,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub(crate) fn new(kind: u8) -> Option<Kind> {
+    pub(crate) const fn new(kind: u8) -> Option<Kind> {
         Some(match kind {
             1 => Kind::Int,
             2 => Kind::Ptr,
@@ -84,6 +84,21 @@ impl Kind {
         }
     }
 }
+
+/// Bytes of a record by the code of its kind: a fixed number, 0 for unknown kinds, and so many an
+/// element. A table lets a walk over all types go without a branch a kind.
+static SPANS: [(u8, u8); 32] = {
+    let mut spans = [(0, 0); 32];
+    let mut code = 0;
+    while code < 32 {
+        if let Some(kind) = Kind::new(code as u8) {
+            let (fixed, each) = kind.extra();
+            spans[code] = ((TYPE_LEN + fixed) as u8, each as u8);
+        }
+        code += 1;
+    }
+    spans
+};
 
 /// The number at `at` in the machine's byte order, as the kernel writes BTF.
 pub(crate) fn u32_at(data: &[u8], at: usize) -> Option<u32> {
@@ -135,6 +150,40 @@ pub(crate) fn parse_header(data: &[u8]) -> Result<Sections, BtfError> {
     })
 }
 
+/// The start of a type record (`struct btf_type`).
+#[derive(Clone, Copy)]
+pub(crate) struct Head {
+    pub(crate) name: u32,
+    info: u32,
+    size_or_type: u32,
+}
+
+impl Head {
+    /// Reads the start of the record at the start of `data`.
+    #[inline]
+    pub(crate) fn read(data: &[u8]) -> Option<Head> {
+        let [a, b, c, d, e, f, g, h, i, j, k, l] = *data.first_chunk::<TYPE_LEN>()?;
+        Some(Head {
+            name: u32::from_ne_bytes([a, b, c, d]),
+            info: u32::from_ne_bytes([e, f, g, h]),
+            size_or_type: u32::from_ne_bytes([i, j, k, l]),
+        })
+    }
+
+    /// The code of the kind.
+    #[inline]
+    pub(crate) fn code(self) -> u8 {
+        (self.info >> 24) as u8 & 0x1f
+    }
+
+    /// Bytes of the whole record, 0 for an unknown kind.
+    #[inline]
+    pub(crate) fn span(self) -> usize {
+        let (fixed, each) = SPANS[usize::from(self.code())];
+        usize::from(fixed) + usize::from(each) * usize::from(self.info as u16)
+    }
+}
+
 /// One type record: the fields of `struct btf_type` and the bytes that follow them.
 #[derive(Clone, Copy)]
 pub(crate) struct Record<'a> {
@@ -150,36 +199,16 @@ pub(crate) struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    /// Reads the record at the start of `data`; `id` is for the error.
-    pub(crate) fn read(data: &'a [u8], id: TypeId) -> Result<Record<'a>, BtfError> {
-        let cut = BtfError::Truncated("a type");
-        let Some((head, rest)) = data.split_first_chunk::<TYPE_LEN>() else {
-            return Err(cut);
-        };
-        let [a, b, c, d, e, f, g, h, i, j, k, l] = *head;
-        let info = u32::from_ne_bytes([e, f, g, h]);
-        let code = (info >> 24) as u8 & 0x1f;
-        let Some(kind) = Kind::new(code) else {
-            return Err(BtfError::Kind { id, kind: code });
-        };
-        let vlen = info as u16;
-        let (fixed, each) = kind.extra();
-        let Some(extra) = rest.get(..fixed + each * usize::from(vlen)) else {
-            return Err(cut);
-        };
-        Ok(Record {
-            kind,
-            name: u32::from_ne_bytes([a, b, c, d]),
-            vlen,
-            flag: info >> 31 != 0,
-            size_or_type: u32::from_ne_bytes([i, j, k, l]),
-            extra,
+    /// Reads the record that starts so at the start of `data`; `None` if it does not fit.
+    pub(crate) fn read(head: Head, data: &'a [u8]) -> Option<Record<'a>> {
+        Some(Record {
+            kind: Kind::new(head.code())?,
+            name: head.name,
+            vlen: head.info as u16,
+            flag: head.info >> 31 != 0,
+            size_or_type: head.size_or_type,
+            extra: data.get(TYPE_LEN..head.span())?,
         })
-    }
-
-    /// Bytes of the whole record.
-    pub(crate) fn len(&self) -> usize {
-        TYPE_LEN + self.extra.len()
     }
 
     /// The `n`th 32-bit word behind `struct btf_type`.
