@@ -38,7 +38,7 @@ pub enum CItem {
         text_span: Span,
         span: Span,
     },
-    /// `struct S { … };` and `union U { … };`, also nested without a name inside a field.
+    /// `struct S { … };` and `union U { … };`. One with a name that is defined inside another stands in front of it.
     Struct(CStruct),
     Enum(CEnum),
     /// `typedef T name;`
@@ -63,7 +63,8 @@ pub struct CStruct {
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct CField {
-    /// `None` for an anonymous struct or union, whose members belong to the outer one.
+    /// `None` for an anonymous struct or union, whose members belong to the outer one, and for unnamed padding (a bit
+    /// field).
     pub name: Option<Ident>,
     pub ty: CFieldType,
     /// Width in bits of a bit field.
@@ -86,7 +87,7 @@ pub enum CFieldType {
 #[derive(Clone, Debug, PartialEq)]
 pub struct CEnum {
     pub name: Option<Ident>,
-    /// Each with its value as written, an expression of literals and earlier enumerators.
+    /// Each with its value if one is written: a literal, perhaps behind a minus, where its names are known.
     pub variants: Vec<(Ident, Option<Expr>)>,
     pub span: Span,
 }

@@ -2,11 +2,14 @@
 
 pub mod ast;
 pub mod diagnostic;
+pub mod dump;
 pub mod expanded;
 pub mod lexer;
 pub mod options;
 pub mod parser;
+pub mod render;
 pub mod span;
 pub mod structs;
+pub mod suggest;
 pub mod typed;
 pub mod types;

@@ -1,12 +1,13 @@
 //! From text to the tree: a parser by recursive descent that reports every mistake it can and always ends.
 //!
 //! One file a subject: [`script`] the top level, [`probes`], [`statements`], [`expressions`], [`types`], [`config`],
-//! [`c_items`] C definitions with their [`preprocessor`].
+//! [`c_items`] C definitions with their [`c_declarators`] and the [`preprocessor`].
 //!
 //! After a mistake the parser is silent until it is back at the border of a statement, of a block or of a probe, so
 //! that one mistake makes one complaint. No tree is deeper than [`MAX_DEPTH`], so that whoever walks it may recurse.
 
 mod c_constants;
+mod c_declarators;
 mod c_items;
 mod config;
 mod expressions;

@@ -44,7 +44,7 @@ pub(crate) fn integer(text: &str) -> Result<u64, LiteralError> {
     let bytes = text.as_bytes();
     let (radix, prefix) = match bytes {
         [b'0', b'x' | b'X', ..] => (16, 2),
-        [b'0', b'0'..=b'7', ..] => (8, 1),
+        [b'0', b'0'..=b'9', ..] => (8, 0),
         _ => (10, 0),
     };
     let digits_end = run(bytes, prefix, |b| (b as char).is_digit(radix));

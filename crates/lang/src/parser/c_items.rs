@@ -3,30 +3,12 @@
 //! Types with a name that are defined inside another become items of their own in front of it, as in C, where they
 //! are known everywhere. Types of functions are reduced to `void`: only pointers to them can be used.
 
-use super::{Parser, c_constants};
-use crate::ast::{
-    CEnum, CField, CFieldType, CItem, CStruct, Expr, ExprKind, Ident, TypeBase, TypeExpr,
-    TypeSuffix,
-};
+use super::Parser;
+use super::c_declarators::first_name;
+use crate::ast::{CEnum, CField, CFieldType, CItem, CStruct, Expr, Ident, TypeBase};
 use crate::diagnostic::Diagnostic;
 use crate::lexer::{Punct, Token, TokenKind};
 use crate::span::Span;
-
-/// Words in front of a type that change nothing about its layout.
-const QUALIFIERS: &[&str] = &[
-    "__extension__",
-    "__percpu",
-    "__rcu",
-    "__restrict",
-    "__user",
-    "const",
-    "extern",
-    "inline",
-    "register",
-    "restrict",
-    "static",
-    "volatile",
-];
 
 /// Fields that a type without a name may have when several fields are declared with it.
 const MAX_COPIED: usize = 10_000;
@@ -36,20 +18,6 @@ enum Base {
     Named(TypeBase),
     Struct(CStruct),
     Enum(CEnum),
-}
-
-/// `*name[4]` and its like.
-struct Declarator {
-    name: Option<Ident>,
-    suffixes: Vec<TypeSuffix>,
-    is_function: bool,
-}
-
-/// What `__attribute__((…))` says about a layout.
-#[derive(Default)]
-struct Attributes {
-    packed: bool,
-    align: Option<u64>,
 }
 
 impl Parser<'_> {
@@ -198,23 +166,6 @@ impl Parser<'_> {
         Some(())
     }
 
-    /// Declarators with commas between them.
-    fn declarators(&mut self) -> Vec<Declarator> {
-        let mut all = Vec::new();
-        while !self.lost {
-            let declarator = self.declarator();
-            if declarator.name.is_none() {
-                self.expected("a name");
-            }
-            all.push(declarator);
-            self.attributes();
-            if !self.eat(Punct::Comma) {
-                break;
-            }
-        }
-        all
-    }
-
     /// A type without its declarator.
     fn base(&mut self) -> Option<Base> {
         self.qualifiers();
@@ -243,19 +194,6 @@ impl Parser<'_> {
                     self.qualifiers();
                 }
                 Some(Base::Named(TypeBase::Named(name)))
-            }
-        }
-    }
-
-    fn qualifiers(&mut self) {
-        loop {
-            let word = self.text_of(self.token);
-            if word.starts_with("__attribute") {
-                self.attributes();
-            } else if self.token.kind == TokenKind::Ident && QUALIFIERS.contains(&word) {
-                self.bump();
-            } else {
-                return;
             }
         }
     }
@@ -471,138 +409,6 @@ impl Parser<'_> {
         })
     }
 
-    /// A declarator's pointers and then its arrays, outermost first.
-    fn pointers_and_dims(&mut self, declarator: &Declarator, span: Span) -> (u32, Vec<u64>) {
-        let mut pointers = 0;
-        let mut dims = Vec::new();
-        for suffix in &declarator.suffixes {
-            match suffix {
-                TypeSuffix::Pointer if dims.is_empty() => pointers += 1,
-                TypeSuffix::Array(None) => dims.insert(0, 0),
-                TypeSuffix::Array(Some(size)) => {
-                    let value = self.evaluate(size).and_then(|v| u64::try_from(v).ok());
-                    if value.is_none() {
-                        self.report(
-                            Diagnostic::error("c-type", "the size of this array is not known")
-                                .at(size.span, "not a constant"),
-                        );
-                    }
-                    dims.insert(0, value.unwrap_or(0));
-                }
-                TypeSuffix::Pointer => self.report(
-                    Diagnostic::error("c-type", "this type needs a name")
-                        .at(span, "a pointer to an array of a type without a name"),
-                ),
-            }
-        }
-        (pointers, dims)
-    }
-
-    /// `*name[2][3]`, `(*name)(int)`; the name may be missing.
-    fn declarator(&mut self) -> Declarator {
-        let start = self.token.start;
-        let empty = || Declarator {
-            name: None,
-            suffixes: Vec::new(),
-            is_function: false,
-        };
-        self.deeper(Self::open_declarator).unwrap_or_else(|| {
-            self.error_expr(start);
-            empty()
-        })
-    }
-
-    fn open_declarator(&mut self) -> Declarator {
-        self.qualifiers();
-        let mut suffixes = Vec::new();
-        while self.eat(Punct::Star) {
-            suffixes.push(TypeSuffix::Pointer);
-            self.qualifiers();
-        }
-        let mut inner = None;
-        let mut name = None;
-        let open = self.token_span();
-        if self.eat(Punct::LParen) {
-            inner = Some(self.declarator());
-            self.expect_close(Punct::RParen, open);
-        } else if self.token.kind == TokenKind::Ident {
-            name = Some(self.bump_ident());
-        }
-        let mut arrays = Vec::new();
-        let mut is_function = false;
-        while !self.lost {
-            let open = self.token_span();
-            if self.eat(Punct::LBracket) {
-                let size = (!self.at(Punct::RBracket)).then(|| Box::new(self.array_size()));
-                self.expect_close(Punct::RBracket, open);
-                arrays.push(TypeSuffix::Array(size));
-            } else if self.at(Punct::LParen) {
-                self.skip_parentheses();
-                is_function = true;
-            } else {
-                break;
-            }
-        }
-        suffixes.extend(arrays.into_iter().rev());
-        if is_function {
-            suffixes.clear();
-        }
-        if let Some(inner) = inner {
-            suffixes.extend(inner.suffixes);
-            is_function |= inner.is_function;
-            name = inner.name;
-        }
-        Declarator {
-            name,
-            suffixes,
-            is_function,
-        }
-    }
-
-    /// The size of an array; a constant one becomes a literal.
-    fn array_size(&mut self) -> Expr {
-        let expr = self.expression();
-        match self.evaluate(&expr).map(u64::try_from) {
-            Some(Ok(value)) => Expr {
-                kind: ExprKind::Int {
-                    value,
-                    text: value.to_string(),
-                },
-                span: expr.span,
-            },
-            _ => expr,
-        }
-    }
-
-    fn evaluate(&self, expr: &Expr) -> Option<i128> {
-        c_constants::evaluate(expr, &|name| self.c.constants.get(name).copied())
-    }
-
-    fn constant(&mut self, what: &str) -> Option<u64> {
-        let expr = self.expression();
-        let value = self.evaluate(&expr).and_then(|v| u64::try_from(v).ok());
-        if value.is_none() && expr.kind != ExprKind::Error {
-            let message = format!("{what} must be a constant that is not negative");
-            self.report(Diagnostic::error("c-type", message).at(expr.span, ""));
-        }
-        value
-    }
-
-    fn skip_parentheses(&mut self) {
-        let mut open = 0u32;
-        while !self.at_end() {
-            match self.bump().kind {
-                TokenKind::Punct(Punct::LParen) => open += 1,
-                TokenKind::Punct(Punct::RParen) => open -= 1,
-                _ => {}
-            }
-            if open == 0 {
-                return;
-            }
-        }
-        self.expected("`)`");
-    }
-
     /// `{ A, B = 3 }`
     fn enumerators(&mut self) -> Vec<(Ident, Option<Expr>)> {
         let open = self.token_span();
@@ -620,7 +426,7 @@ impl Parser<'_> {
                 break;
             };
             self.attributes();
-            let value = self.eat(Punct::Assign).then(|| self.expression());
+            let value = self.eat(Punct::Assign).then(|| self.folded());
             if let Some(expr) = &value {
                 next = self.evaluate(expr);
             }
@@ -639,93 +445,6 @@ impl Parser<'_> {
         self.expect_close(Punct::RBrace, open);
         variants
     }
-
-    /// `__attribute__((packed, aligned(8)))`, as often as it comes.
-    fn attributes(&mut self) -> Attributes {
-        let mut found = Attributes::default();
-        while self.token.kind == TokenKind::Ident
-            && self.text_of(self.token).starts_with("__attribute")
-        {
-            self.bump();
-            if !self.at(Punct::LParen)
-                || self.after(self.token).kind != TokenKind::Punct(Punct::LParen)
-            {
-                self.expected("`((`");
-                return found;
-            }
-            let open = self.token_span();
-            let mut depth = 0u32;
-            loop {
-                let token = self.token;
-                match token.kind {
-                    TokenKind::End => {
-                        self.expect_close(Punct::RParen, open);
-                        return found;
-                    }
-                    TokenKind::Punct(Punct::LParen) => depth += 1,
-                    TokenKind::Punct(Punct::RParen) => depth -= 1,
-                    TokenKind::Ident => self.attribute(&mut found),
-                    _ => {}
-                }
-                if self.token == token {
-                    self.bump();
-                }
-                if depth == 0 {
-                    break;
-                }
-            }
-        }
-        found
-    }
-
-    fn attribute(&mut self, found: &mut Attributes) {
-        match self.text_of(self.token) {
-            "packed" | "__packed__" => found.packed = true,
-            "aligned" | "__aligned__"
-                if self.after(self.token).kind == TokenKind::Punct(Punct::LParen) =>
-            {
-                self.bump();
-                let open = self.token_span();
-                self.bump();
-                found.align = self.constant("an alignment");
-                self.expect_close(Punct::RParen, open);
-            }
-            _ => {}
-        }
-    }
-}
-
-impl Attributes {
-    fn merge(&mut self, other: Attributes) {
-        self.packed |= other.packed;
-        self.align = other.align.or(self.align);
-    }
-}
-
-impl Declarator {
-    fn apply(self, base: TypeBase, span: Span) -> TypeExpr {
-        let base = if self.is_function {
-            TypeBase::Named("void".to_string())
-        } else {
-            base
-        };
-        TypeExpr {
-            base,
-            suffixes: self.suffixes,
-            span,
-        }
-    }
-}
-
-/// What a type without a name is called behind `typedef`.
-fn first_name(declared: &[Declarator], span: Span) -> Ident {
-    declared
-        .iter()
-        .find_map(|d| d.name.clone())
-        .unwrap_or(Ident {
-            name: String::new(),
-            span,
-        })
 }
 
 /// How many fields a copy of this type has.

@@ -1,9 +1,9 @@
 //! Probes: attach points, the predicate, the block.
 
 use super::Parser;
-use crate::ast::{AttachPoint, Ident, Probe};
+use crate::ast::{AttachPoint, Expr, Ident, Probe};
 use crate::diagnostic::Diagnostic;
-use crate::lexer::{self, Punct};
+use crate::lexer::{self, Punct, TokenKind};
 
 impl Parser<'_> {
     /// `name=attach_point, attach_point /predicate/ { … }`
@@ -25,6 +25,10 @@ impl Parser<'_> {
             let mut diagnostic = Diagnostic::error("syntax", message).at(here, "expected `{`");
             if !attach_points.is_empty() {
                 diagnostic = diagnostic.label(span, "to start the block of this probe");
+                if self.token.kind == TokenKind::Ident {
+                    diagnostic = diagnostic
+                        .help("put `,` between probes, and quotes around names with spaces");
+                }
             }
             self.error(diagnostic);
         }
@@ -106,7 +110,7 @@ impl Parser<'_> {
         end
     }
 
-    fn predicate(&mut self) -> crate::ast::Expr {
+    fn predicate(&mut self) -> Expr {
         let open = self.token_span();
         self.bump();
         let expr = self.expression();

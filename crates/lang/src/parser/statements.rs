@@ -84,6 +84,10 @@ impl Parser<'_> {
             "while" => self.while_loop(false)?,
             "unroll" => self.while_loop(true)?,
             "for" => self.for_loop()?,
+            "else" => {
+                self.stray_else();
+                return None;
+            }
             "break" => self.jump(StmtKind::Break),
             "continue" => self.jump(StmtKind::Continue),
             "return" => self.return_statement(),
@@ -108,6 +112,16 @@ impl Parser<'_> {
             kind,
             span: self.span_from(start),
         }))
+    }
+
+    /// The block is parsed for its mistakes only.
+    fn stray_else(&mut self) {
+        let span = self.token_span();
+        self.report(Diagnostic::error("syntax", "`else` without `if`").at(span, ""));
+        self.bump();
+        if !self.at_word("if") {
+            self.block();
+        }
     }
 
     fn jump(&mut self, kind: StmtKind) -> StmtKind {
@@ -378,7 +392,9 @@ impl Parser<'_> {
         }
         let here = self.token_span();
         let message = format!("expected `;`, found {}", self.found_name());
-        let before = self.span_at(self.last_end.saturating_sub(1), self.last_end);
+        let done = self.text.get(..self.last_end).unwrap_or_default();
+        let last = done.chars().next_back().map_or(0, char::len_utf8);
+        let before = self.span_at(self.last_end - last, self.last_end);
         let diagnostic = Diagnostic::error("syntax", message)
             .at(here, "expected `;` before this")
             .label(before, "the statement ends here");

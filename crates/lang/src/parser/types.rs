@@ -289,7 +289,9 @@ impl Parser<'_> {
         if !self.expect_close(Punct::RParen, open) {
             return self.error_expr(start);
         }
-        let expr = self.operand();
+        let Some(expr) = self.deeper(Self::operand) else {
+            return self.error_expr(start);
+        };
         let span = self.span_from(start);
         if !self.raise(self.height.max(type_height), span) {
             return self.error_expr(start);
