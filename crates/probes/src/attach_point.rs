@@ -200,20 +200,20 @@ impl AttachPoint {
         if !has_wildcard(&front.text) {
             return AttachPoint::parse_with(text, options).map(|point| vec![point]);
         }
-        let user = options.pid.is_some() || rest.first().is_some_and(|part| part.text.contains('/'));
+        let user =
+            options.pid.is_some() || rest.first().is_some_and(|part| part.text.contains('/'));
         // A lone word is what to look for, not where.
         let (pattern, items) = match rest {
             [] => (Pattern::new("*"), vec![front.clone()]),
             rest => (Pattern::new(&front.text), rest.to_vec()),
         };
         let listed = if user { Listed::User } else { Listed::Kernel };
+        let providers = Provider::matching(&pattern, listed);
+        if providers.is_empty() {
+            return Err(front.error(format!("No probe type matched for {}", front.text)));
+        }
         let mut points = Vec::new();
-        let mut none = true;
-        for provider in Provider::all() {
-            if provider.listed() != listed || !pattern.matches(provider.name()) {
-                continue;
-            }
-            none = false;
+        for provider in providers {
             let parts = Parts {
                 provider,
                 items: items.clone(),
@@ -231,9 +231,6 @@ impl AttachPoint {
                 Err(error) if error.skippable => {}
                 Err(error) => return Err(error),
             }
-        }
-        if none {
-            return Err(front.error(format!("No probe type matched for {}", front.text)));
         }
         Ok(points)
     }
@@ -367,7 +364,10 @@ fn split(text: &str, params: &[String]) -> Result<Vec<Part>, ParseError> {
                     }
                     (digits, _) => {
                         let index = parse_uint(digits).map_err(|e| {
-                            ParseError::new(format!("positional parameter is not valid: {e}"), range)
+                            ParseError::new(
+                                format!("positional parameter is not valid: {e}"),
+                                range,
+                            )
                         })?;
                         let param = usize::try_from(index)
                             .ok()
@@ -415,5 +415,164 @@ impl fmt::Display for AttachPoint {
             Target::Kprobe(kprobe) => write!(f, "{kprobe}"),
             Target::Fentry(fentry) => write!(f, "{fentry}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn expand(text: &str, options: &ParseOptions<'_>) -> Result<Vec<String>, String> {
+        AttachPoint::expand(text, options)
+            .map(|points| points.iter().map(ToString::to_string).collect())
+            .map_err(|error| error.message)
+    }
+
+    fn names(names: &[&str]) -> Result<Vec<String>, String> {
+        Ok(names.iter().map(|name| (*name).to_owned()).collect())
+    }
+
+    #[test]
+    fn a_wildcard_stands_for_providers() {
+        let none = ParseOptions::default();
+        assert_eq!(
+            expand("*:*sleep*", &none),
+            names(&[
+                "fentry:*:*sleep*",
+                "kprobe:*sleep*",
+                "rawtracepoint:*:*sleep*",
+                "tracepoint:*:*sleep*",
+            ])
+        );
+        assert_eq!(expand("*sleep*", &none), expand("*:*sleep*", &none));
+        assert_eq!(
+            expand("?*:x", &none),
+            Err("No probe type matched for ?*".into())
+        );
+        assert_eq!(expand("k*:vfs_*", &none), names(&["kprobe:vfs_*"]));
+        assert_eq!(
+            expand("*:/bin/sh:main", &none),
+            names(&["uprobe:/bin/sh:main", "usdt:/bin/sh:main"])
+        );
+        let process = ParseOptions {
+            pid: Some(1),
+            ..none
+        };
+        assert_eq!(
+            expand("*:*:f*", &process),
+            names(&["uprobe:*:f*", "usdt:*:f*"])
+        );
+        assert_eq!(expand("", &none), names(&[]));
+    }
+
+    #[test]
+    fn parameters_are_replaced_outside_quotes() {
+        let params = ["7".to_owned(), "/bin/sh".to_owned()];
+        let options = ParseOptions {
+            params: &params,
+            ..ParseOptions::default()
+        };
+        assert_eq!(expand("interval:s:$1", &options), names(&["interval:s:7"]));
+        assert_eq!(
+            expand("uprobe:$2:f+$1$1", &options),
+            names(&["uprobe:/bin/sh:f+77"])
+        );
+        assert_eq!(
+            expand("uprobe:$2:\"$1\"", &options),
+            names(&["uprobe:/bin/sh:$1"])
+        );
+        assert_eq!(
+            expand("interval:$3", &options),
+            Err("Invalid rate of interval probe: invalid integer: ".into())
+        );
+        assert_eq!(
+            expand("interval:$a", &options),
+            Err(
+                "invalid trailing character for positional param: a. Try quoting this entire part if this is \
+                 intentional e.g. \"$a\"."
+                    .into()
+            )
+        );
+    }
+
+    #[test]
+    fn quotes_keep_colons() {
+        assert_eq!(
+            expand("uprobe:/bin/sh:cpp:\"a::b(int)\"", &ParseOptions::default()),
+            names(&["uprobe:/bin/sh:cpp:a::b(int)"])
+        );
+        assert_eq!(
+            expand(
+                r#"usdt:/bin/sh:test:"\"probe1\"""#,
+                &ParseOptions::default()
+            ),
+            names(&["usdt:/bin/sh:test:\"probe1\""])
+        );
+    }
+
+    #[test]
+    fn a_label_replaces_the_name() {
+        let point = AttachPoint::parse("mine=kprobe:f").unwrap();
+        assert_eq!(point.label.as_deref(), Some("mine"));
+        assert_eq!(point.to_string(), "mine");
+        assert_eq!(point.provider, Provider::Kprobe);
+    }
+
+    #[test]
+    fn errors_know_their_place() {
+        for (text, range, help) in [
+            ("kprob:f", "kprob", Some("did you mean `kprobe`?")),
+            (
+                "interval:m:1",
+                "m",
+                Some("the units are `s`, `ms`, `us` and `hz`"),
+            ),
+            ("software:cpu:x", "x", None),
+            (
+                "x=uprobe:/bin/sh:go:f",
+                "go",
+                Some("the languages are `cpp` and `rust`"),
+            ),
+            ("kprobe", "kprobe", None),
+            (
+                "asyncwatchpoint:1:8:w",
+                "asyncwatchpoint",
+                Some(
+                    "asynchronous watchpoints no longer exist; watch an address with \
+                     `watchpoint:ADDRESS:LENGTH:MODE`",
+                ),
+            ),
+        ] {
+            let error = AttachPoint::parse(text).unwrap_err();
+            assert_eq!(&text[error.range.clone()], range, "{text}");
+            assert_eq!(error.help.as_deref(), help, "{text}");
+        }
+    }
+
+    #[test]
+    fn probes_check_their_attach_points_together() {
+        let parse = |texts: &[&str]| -> Vec<AttachPoint> {
+            texts
+                .iter()
+                .map(|t| AttachPoint::parse(t).unwrap())
+                .collect()
+        };
+        assert_eq!(
+            check_probe(&parse(&["iter:task", "iter:task_file"])),
+            Err((1, "iter probe only supports one attach point.".into()))
+        );
+        assert_eq!(check_probe(&parse(&["begin", "iter:task"])), Ok(()));
+        assert_eq!(
+            duplicate_name(&parse(&["bench:a", "test:a", "bench:a"])),
+            Some((
+                2,
+                0,
+                "\"a\" was used as the name for more than one BENCH probe".into()
+            ))
+        );
+        assert_eq!(
+            duplicate_name(&parse(&["bench:a", "test:a", "bench:b"])),
+            None
+        );
     }
 }

@@ -107,10 +107,12 @@ pub(crate) fn parse(parts: &Parts<'_>) -> Result<Counter, ParseError> {
         )));
     }
     if has_wildcard(event) {
-        return Err(parts.error_at(
-            0,
-            format!("wildcards are not allowed for {provider} probe type"),
-        ));
+        return Err(parts
+            .error_at(
+                0,
+                format!("wildcards are not allowed for {provider} probe type"),
+            )
+            .skippable());
     }
     if find(provider, event).is_none() {
         let error = parts.error_at(0, format!("{event} is not a {provider} probe"));

@@ -3,13 +3,48 @@
 //! A provider knows its names and short names, the syntax of its attach points, how to list them, and what arguments a
 //! program sees there. Knowledge of the system (which tracepoints, functions and binaries exist) comes through the [`World`]
 //! trait alone, so that everything here also works on a fixture.
+//!
+//! Invariants:
+//! - [`AttachPoint::parse`] asks nothing of the system, [`resolve()`] asks it through [`World`] only.
+//! - A [`Match`] is complete: neither the compiler nor an engine looks anything up again.
+//! - Names are those that `probe` prints: long providers, full paths, addresses in decimal.
+//!
+//! ```
+//! use beetrace_probes::{AttachPoint, ResolveOptions, fixture::Fixture, resolve};
+//!
+//! let point = AttachPoint::parse("k:vfs_re*")?;
+//! let found = resolve(&point, &Fixture::new(), &ResolveOptions::default())?;
+//! let names: Vec<&str> = found.iter().map(|m| m.spec.name.as_str()).collect();
+//! assert_eq!(names, ["kprobe:vfs_read", "kprobe:vfs_readv"]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
+mod attach_point;
+pub mod counter;
+pub mod demangle;
+pub mod fentry;
+pub mod fixture;
+pub mod iter;
+pub mod kprobe;
+pub mod number;
+mod provider;
+mod resolve;
+mod special;
+pub mod timer;
 pub mod tracepoint;
+pub mod uprobe;
 pub mod usdt;
+pub mod watchpoint;
+pub mod wildcard;
 pub mod world;
 
-use beetrace_object::{ProbeSpec, ProgramKind};
+use beetrace_object::{Event, ProbeSpec, ProgramKind};
 
+pub use attach_point::{
+    AttachPoint, ParseError, ParseOptions, Target, check_probe, duplicate_name,
+};
+pub use provider::{Listed, Provider};
+pub use resolve::{ResolveError, ResolveErrorKind, ResolveOptions, check, resolve};
 pub use world::World;
 
 /// What the program's context is, and so how its arguments are read.
@@ -63,4 +98,21 @@ pub struct Match {
     pub kind: ProgramKind,
     pub context: Context,
     pub arguments: Arguments,
+}
+
+impl Match {
+    pub(crate) fn new(
+        name: String,
+        event: Event,
+        kind: ProgramKind,
+        context: Context,
+        arguments: Arguments,
+    ) -> Self {
+        Match {
+            spec: ProbeSpec { name, event },
+            kind,
+            context,
+            arguments,
+        }
+    }
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::wildcard::Pattern;
+
 /// A kind of probe, as the first part of an attach point names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Provider {
@@ -128,6 +130,15 @@ impl Provider {
     /// All providers, in the order of the manual.
     pub fn all() -> impl Iterator<Item = Provider> {
         PROVIDERS.iter().map(|entry| entry.provider)
+    }
+
+    /// Those that a pattern names and that are listed so, sorted by name.
+    pub(crate) fn matching(pattern: &Pattern, listed: Listed) -> Vec<Provider> {
+        let mut found: Vec<Provider> = Provider::all()
+            .filter(|provider| provider.listed() == listed && pattern.matches(provider.name()))
+            .collect();
+        found.sort_by_key(|provider| provider.name());
+        found
     }
 
     /// Whether it fires when a function returns.

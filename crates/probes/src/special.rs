@@ -80,7 +80,10 @@ mod tests {
         assert_eq!(parse("BEGIN"), Ok("begin".into()));
         assert_eq!(parse("end"), Ok("end".into()));
         assert_eq!(parse("begin:*"), Ok("begin".into()));
-        assert_eq!(parse("self:signal:SIGUSR1"), Ok("self:signal:SIGUSR1".into()));
+        assert_eq!(
+            parse("self:signal:SIGUSR1"),
+            Ok("self:signal:SIGUSR1".into())
+        );
         assert_eq!(parse("test:a"), Ok("test:a".into()));
         assert_eq!(parse("BENCH:x"), Ok("bench:x".into()));
     }
@@ -89,7 +92,10 @@ mod tests {
     fn refuses() {
         for (text, message) in [
             ("begin:x", "begin probe type requires 0 arguments, found 1"),
-            ("self:signal", "self probe type requires 2 arguments, found 1"),
+            (
+                "self:signal",
+                "self probe type requires 2 arguments, found 1",
+            ),
             ("self:foo:bar", "foo is not a supported trigger"),
             ("self:signal:sighup", "sighup is not a supported signal"),
             ("test:", "test probes must have a name"),

@@ -125,7 +125,11 @@ pub(crate) fn parse(parts: &Parts<'_>) -> Result<Timer, ParseError> {
             format!("{provider} frequency should be a positive integer"),
         ));
     }
-    if timer.unit.nanos().is_some_and(|unit| unit.checked_mul(timer.count).is_none()) {
+    if timer
+        .unit
+        .nanos()
+        .is_some_and(|unit| unit.checked_mul(timer.count).is_none())
+    {
         let error = NumberError::Overflow {
             max: u64::MAX / timer.unit.nanos().unwrap_or(1),
             text: parts.text(1).into(),
@@ -137,7 +141,10 @@ pub(crate) fn parse(parts: &Parts<'_>) -> Result<Timer, ParseError> {
 
 fn unknown_unit(parts: &Parts<'_>) -> ParseError {
     parts
-        .error_at(0, format!("{} is not an accepted unit of time", parts.text(0)))
+        .error_at(
+            0,
+            format!("{} is not an accepted unit of time", parts.text(0)),
+        )
         .help("the units are `s`, `ms`, `us` and `hz`")
 }
 
@@ -221,8 +228,14 @@ mod tests {
                 "interval",
                 "interval probe type requires 1 or 2 arguments, found 0",
             ),
-            ("interval:s", "Invalid rate of interval probe: invalid integer: s"),
-            ("interval:s:0", "interval frequency should be a positive integer"),
+            (
+                "interval:s",
+                "Invalid rate of interval probe: invalid integer: s",
+            ),
+            (
+                "interval:s:0",
+                "interval frequency should be a positive integer",
+            ),
             ("profile:unit:100", "unit is not an accepted unit of time"),
             ("interval:*", "* is not an accepted unit of time"),
             (

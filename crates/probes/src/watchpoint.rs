@@ -133,18 +133,39 @@ mod tests {
     #[test]
     fn refuses() {
         for (text, message) in [
-            ("watchpoint:1:8", "watchpoint probe type requires 3 arguments, found 2"),
+            (
+                "watchpoint:1:8",
+                "watchpoint probe type requires 3 arguments, found 2",
+            ),
             (
                 "watchpoint:f:8:w",
                 "Invalid function/address argument: invalid integer: f",
             ),
-            ("watchpoint:1:x:w", "Invalid length argument: invalid integer: x"),
-            ("watchpoint:0:8:w", "watchpoint must be attached to a non-zero address"),
-            ("watchpoint:1:3:w", "watchpoint length must be one of (1,2,4,8)"),
-            ("watchpoint:1:8:q", "watchpoint mode must be combination of (r,w,x)"),
-            ("watchpoint:1:8:ww", "watchpoint modes may not be duplicated"),
+            (
+                "watchpoint:1:x:w",
+                "Invalid length argument: invalid integer: x",
+            ),
+            (
+                "watchpoint:0:8:w",
+                "watchpoint must be attached to a non-zero address",
+            ),
+            (
+                "watchpoint:1:3:w",
+                "watchpoint length must be one of (1,2,4,8)",
+            ),
+            (
+                "watchpoint:1:8:q",
+                "watchpoint mode must be combination of (r,w,x)",
+            ),
+            (
+                "watchpoint:1:8:ww",
+                "watchpoint modes may not be duplicated",
+            ),
             ("watchpoint:1:8:wx", "invalid watchpoint mode: wx"),
-            ("asyncwatchpoint:1:8:w", "Invalid probe type: asyncwatchpoint"),
+            (
+                "asyncwatchpoint:1:8:w",
+                "Invalid probe type: asyncwatchpoint",
+            ),
         ] {
             assert_eq!(parse(text), Err(message.into()), "{text}");
         }

@@ -100,13 +100,27 @@ pub trait World {
     fn raw_tracepoints(&self) -> Result<Vec<KernelFunction>, WorldError>;
     /// Functions that can be traced, sorted.
     fn kernel_functions(&self) -> Result<Vec<KernelFunction>, WorldError>;
+    /// The functions of that name that can be traced: several where modules have one each.
+    fn find_kernel_functions(&self, name: &str) -> Result<Vec<KernelFunction>, WorldError> {
+        let mut found = self.kernel_functions()?;
+        found.retain(|function| function.name == name);
+        Ok(found)
+    }
     /// Address of a kernel symbol.
     fn kernel_symbol(&self, name: &str) -> Result<Option<u64>, WorldError>;
     fn binary(&self, path: &Path) -> Result<Arc<dyn Binary>, WorldError>;
     /// Where the dynamic linker or the shell would find it: a path, a library (`libc`, `libc.so.6`), a command; wildcards give many.
     fn find_binaries(&self, name: &str) -> Result<Vec<PathBuf>, WorldError>;
-    /// Files that a process has mapped as code.
+    /// Files that a process has mapped, its executable first, as `/proc/PID/root/…`.
     fn mapped_binaries(&self, pid: u32) -> Result<Vec<PathBuf>, WorldError>;
+    /// Files that any process has mapped as code.
+    fn running_binaries(&self) -> Result<Vec<PathBuf>, WorldError> {
+        Ok(Vec::new())
+    }
+    /// Whether two paths lead to one file.
+    fn is_same_file(&self, a: &Path, b: &Path) -> bool {
+        a == b
+    }
     /// The process of `-p`, or the command of `-c` once it is there.
     fn target_pid(&self) -> Option<u32>;
     fn possible_cpus(&self) -> u32;
