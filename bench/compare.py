@@ -4,22 +4,37 @@
 usage: compare.py --ours BINARY --peer COMMAND [--runs N] [--only PART,...]
 
 COMMAND may have words: --peer 'chroot /srv/sid bpftrace'. Needs root, a C compiler (cc) and python3 alone.
-The two sides take turns, so that a busy machine slows both; the figure of a side is the lowest of its runs
-(for the wall times: the median). PART is one of start, tracepoint, size, kernel, printf.
+The two sides take turns, so that a busy machine slows both. Start and memory are the median of the runs. Kernel
+time is the lowest of many slices of a millisecond or so, because whatever else runs on the core costs a slice up
+to a third; printf is the best run. PART is one of start, tracepoint, size, kernel, printf.
 
 Kernel time per event: kernel.bpf_stats_enabled is on for the run, and each program's run_time_ns and run_cnt
 are read from the tracer's own /proc/PID/fdinfo. The events come from a small program (workload.c) that makes
-system calls which nothing else on the machine makes.
+system calls which nothing else on the machine makes. To see what the machine's noise alone does to the ratios, give
+the same tracer as both sides.
 """
-import argparse, math, os, shlex, shutil, signal, statistics, subprocess, sys, tempfile, time
+import argparse
+import math
+import os
+import shlex
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 STATS = '/proc/sys/kernel/bpf_stats_enabled'
-PROGRAMS = [  # name, kind of event, events, events a second (0: as fast as it can), programs per event
-    ('count', 'policy', 200000, 0), ('hist', 'policy', 200000, 0), ('string_key', 'path', 100000, 0),
-    ('printf', 'policy', 40000, 50000), ('stack_key', 'policy', 100000, 0), ('struct_walk', 'policy', 200000, 0),
-    ('tuple_key', 'policy', 200000, 0), ('loop', 'policy', 200000, 0), ('compare', 'path', 200000, 0),
-    ('latency', 'policy', 200000, 0),
+SLICES = 100
+# Name, kind of event, events a slice, events a second (0: as fast as it can). A slice of printf costs as much as
+# the tracer had to be woken, so its figure is the usual slice and not the luckiest.
+PROGRAMS = [
+    ('count', 'policy', 2000, 0), ('hist', 'policy', 2000, 0), ('string_key', 'path', 1000, 0),
+    ('printf', 'policy', 500, 50000), ('stack_key', 'policy', 1000, 0), ('struct_walk', 'policy', 2000, 0),
+    ('tuple_key', 'policy', 2000, 0), ('loop', 'policy', 2000, 0), ('compare', 'path', 2000, 0),
+    ('latency', 'policy', 2000, 0),
 ]
 ONE_LINER = 'tracepoint:syscalls:sys_enter_openat /pid == cpid/ { @[comm, str(args.filename)] = count(); }'
 PRINTF = 'tracepoint:syscalls:sys_enter_sched_get_priority_max { printf("%-16s %-8d %d\\n", comm, pid, args.policy); }'
@@ -76,6 +91,15 @@ class Tracer:
                 found[int(info['prog_id'])] = (int(info['run_time_ns']), int(info['run_cnt']))
         return found
 
+    def cpu_ns(self):
+        """CPU time of all threads of the tracer."""
+        total = 0
+        folder = f'/proc/{self.process.pid}/task'
+        for thread in os.listdir(folder):
+            with open(f'{folder}/{thread}/schedstat') as f:
+                total += int(f.read().split()[0])
+        return total
+
     def mapped_bytes(self):
         """Bytes of the ELF files, each counted once, that are mapped into the tracer."""
         files = {}
@@ -94,24 +118,43 @@ class Tracer:
         return sum(files.values())
 
 
+class Workload:
+    """The event source, waiting to be told how many events to make."""
+
+    def __init__(self, folder, kind):
+        self.process = subprocess.Popen([f'{folder}/workload', kind], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.communicate()
+
+    def run(self, events, rate):
+        """Makes the events; the seconds they took."""
+        self.process.stdin.write(f'{events} {rate}\n')
+        self.process.stdin.flush()
+        return float(self.process.stdout.readline())
+
+
 class Bench:
     def __init__(self, sides, runs, folder):
         self.sides, self.runs, self.folder = sides, runs, folder
-        self.rows = []
         for name in ('workload', 'measure'):
             subprocess.run(['cc', '-O2', '-o', f'{folder}/{name}', f'{HERE}/{name}.c'], check=True)
 
-    def row(self, what, values, unit, target, higher=False, digits=1):
-        """Adds and prints a line of the table; `values` are ours and the peer's, None where a side failed."""
-        ours, peer = values
+    def row(self, what, runs, pick, unit, target, higher=False, digits=1):
+        """Prints a line of the table and returns the ratio: `runs` are the values of ours and of the peer, of
+        which `pick` makes the figure. The noise is how far a usual run is from it, on the worse side."""
+        ours, peer = (pick(values) if values else None for values in runs)
+        noise = max((spread(values, figure) for values, figure in zip(runs, (ours, peer)) if figure), default=0)
         ratio = ours / peer if ours is not None and peer else None
         good = '' if ratio is None or target is None else (
             'yes' if (ratio >= target if higher else ratio <= target) else 'NO')
         text = lambda v: 'failed' if v is None else f'{v:,.{digits}f} {unit}'
-        self.rows.append(ratio)
         wanted = '' if target is None else ('>= ' if higher else '<= ') + f'{target:.3g}'
         shown = '' if ratio is None else f'{ratio:.3f}'
-        print(f'{what:44} {text(peer):>18} {text(ours):>18} {shown:>8} {wanted:>9} {good:>4}', flush=True)
+        print(f'{what:44} {text(peer):>18} {text(ours):>18} {shown:>8} {noise:>6.0%} {wanted:>9} {good:>4}', flush=True)
         return ratio
 
     def both(self, measure):
@@ -136,93 +179,117 @@ class Bench:
             raise RuntimeError(f'exit status {status}: {done.stderr.decode(errors="replace").strip()[-300:]}')
         return int(wall) / 1e6, int(peak) / 1024
 
-    def workload(self, kind, events, rate):
-        done = subprocess.run([f'{self.folder}/workload', kind, str(events), str(rate)], stdout=subprocess.PIPE, check=True)
-        return float(done.stdout)
-
     def start(self):
         r = self.both(lambda side: self.measured(side, ['-e', 'begin { exit(); }']))
-        self.row("wall time, -e 'begin { exit(); }'", [median(v, 0) for v in r.values()], 'ms', 1 / 25)
+        self.row("wall time, -e 'begin { exit(); }'", [column(v, 0) for v in r.values()], statistics.median, 'ms', 1 / 25)
 
     def tracepoint(self):
         r = self.both(lambda side: self.measured(side, ['-e', ONE_LINER, '-c', shutil.which('true')]))
-        self.row('wall time, one tracepoint, attach and exit', [median(v, 0) for v in r.values()], 'ms', 1 / 10)
-        self.row('peak resident memory of the same', [median(v, 1) for v in r.values()], 'MB', 1 / 12)
+        self.row('wall time, one tracepoint, attach and exit', [column(v, 0) for v in r.values()], statistics.median, 'ms', 1 / 10)
+        self.row('peak resident memory of the same', [column(v, 1) for v in r.values()], statistics.median, 'MB', 1 / 12)
 
     def size(self):
         def measure(side):
             with Tracer(side, ['-e', 'interval:s:30 { exit(); }'], self.folder) as tracer:
                 return tracer.mapped_bytes() / 1e6
-        values = []
-        for side in self.sides.values():
-            try:
-                values.append(measure(side))
-            except RuntimeError as error:
-                print(f'  {error}', file=sys.stderr)
-                values.append(None)
-        peer = values[1]
-        self.row('binary with all libraries', values, 'MB', 12 / peer if peer else None)
+        runs, self.runs = self.runs, 1
+        r = self.both(measure)
+        self.runs = runs
+        target = 12 / r['peer'][0] if r['peer'] else None
+        self.row('binary with all libraries', list(r.values()), min, 'MB', target)
 
     def kernel(self):
         ratios = []
-        before = open(STATS).read()
+        setting = open(STATS).read()
         with open(STATS, 'w') as f:
             f.write('1')
         try:
             for name, kind, events, rate in PROGRAMS:
                 def measure(side):
-                    with Tracer(side, ['-q', f'{self.folder}/{name}.bt'], self.folder) as tracer:
-                        first = tracer.program_stats()
-                        self.workload(kind, events, rate)
-                        last = tracer.program_stats()
-                    total, ran = 0, 0
-                    for program, (ns, count) in last.items():
-                        ns0, count0 = first.get(program, (0, 0))
-                        if count - count0 >= events:
-                            total += ns - ns0
-                            ran += 1
-                    if not ran:
-                        raise RuntimeError(f'{name}: no program ran {events} times')
-                    return total / events
+                    slices = []
+                    with Workload(self.folder, kind) as work, \
+                            Tracer(side, ['-q', f'{self.folder}/{name}.bt'], self.folder) as tracer:
+                        before = tracer.program_stats()
+                        for _ in range(SLICES):
+                            work.run(events, rate)
+                            after = tracer.program_stats()
+                            slices.append(time_per_event(before, after, events))
+                            before = after
+                    slices = [s for s in slices if s]
+                    if not slices:
+                        raise RuntimeError(f'{name}: no program ran for each event')
+                    return statistics.median(slices) if name == 'printf' else min(slices)
                 shutil.copy(f'{HERE}/programs/{name}.bt', self.folder)
                 r = self.both(measure)
-                ratio = self.row(f'kernel time per event: {name}', [min(v, default=None) for v in r.values()], 'ns', 1.0)
+                pick = statistics.median if name == 'printf' else min
+                ratio = self.row(f'kernel time per event: {name}', list(r.values()), pick, 'ns', 1.0)
                 if ratio is not None:
                     ratios.append(ratio)
         finally:
             with open(STATS, 'w') as f:
-                f.write(before)
+                f.write(setting)
         if ratios:
             mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
-            self.row(f'kernel time per event: geometric mean of {len(ratios)}', [mean, 1.0], '', 0.9, digits=3)
+            self.row(f'kernel time per event: geometric mean of {len(ratios)}', [[mean], [1.0]], min, '', 0.9, digits=3)
 
-    def delivers(self, side, rate):
-        """The rate kept up when every event of half a second at `rate` came out, else None."""
-        events = int(rate * 0.5)
-        with Tracer(side, ['-q', '-e', PRINTF], self.folder) as tracer:
-            took = self.workload('policy', events, rate)
+    def delivers(self, side, rate, seconds=0.5):
+        """Runs printf at `rate`: (events a second kept up, ns of the tracer's CPU time per event), or None when an
+        event did not come out."""
+        events = int(rate * seconds)
+        with Workload(self.folder, 'policy') as work, Tracer(side, ['-q', '-e', PRINTF], self.folder) as tracer:
+            before = tracer.cpu_ns()
+            took = work.run(events, rate)
+            time.sleep(0.1)
+            cpu = tracer.cpu_ns() - before
         lines = sum(line.startswith(b'bench-workload') for line in tracer.read().split(b'\n'))
-        return events / took if lines == events else None
+        return (events / took, cpu / events) if lines == events else None
+
+    def fastest(self, side):
+        """The highest rate, in thousands a second, at which no event of half a second is lost."""
+        def kept(rate):
+            tries = (self.delivers(side, rate) for _ in range(3))
+            return next((rate for rate, _ in filter(None, tries)), None)
+
+        low = kept(100000)
+        if low is None:
+            raise RuntimeError('printf: events lost at the lowest rate')
+        high = None
+        while high is None:
+            rate = low * 1.4
+            reached = kept(rate)
+            if reached is None:
+                high = rate
+            elif reached < low * 1.05:  # the source makes no more
+                return reached / 1000
+            else:
+                low = reached
+        for _ in range(4):
+            middle = (low + high) / 2
+            reached = kept(middle)
+            low, high = (max(low, reached), high) if reached else (low, middle)
+        return low / 1000
 
     def printf(self):
-        def best(side):
-            rate, found = 50000.0, None
-            while rate < 2e7:
-                kept = self.delivers(side, rate) or self.delivers(side, rate)
-                if not kept or (found and kept < found * 1.02):
-                    break
-                found, rate = kept, rate * 1.2
-            if found is None:
-                raise RuntimeError('printf: events lost at the lowest rate')
-            return found / 1000
+        def cost(side):
+            kept = self.delivers(side, 50000, 2)
+            if kept is None:
+                raise RuntimeError('printf: events lost at 50,000 a second')
+            return kept[1]
         runs, self.runs = self.runs, min(self.runs, 3)
-        r = self.both(best)
+        r = self.both(self.fastest)
+        self.row('events a second through printf without loss', list(r.values()), max, 'k/s', 1.5, higher=True)
+        r = self.both(cost)
+        self.row("tracer's CPU time per printf, 50 k/s", list(r.values()), min, 'ns', None)
         self.runs = runs
-        self.row('events a second through printf without loss', [max(v, default=None) for v in r.values()], 'k/s', 1.5, higher=True)
 
 
-def median(values, index):
-    return statistics.median(v[index] for v in values) if values else None
+def column(rows, index):
+    return [row[index] for row in rows]
+
+
+def spread(values, figure):
+    """How far a usual value is from the figure, as a share of it."""
+    return statistics.median(abs(value - figure) for value in values) / figure
 
 
 def main():
@@ -230,7 +297,7 @@ def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument('--ours', required=True)
     ap.add_argument('--peer', required=True)
-    ap.add_argument('--runs', type=int, default=5)
+    ap.add_argument('--runs', type=int, default=8)
     ap.add_argument('--only', default=','.join(parts))
     a = ap.parse_args()
     if os.geteuid() != 0:
@@ -242,7 +309,7 @@ def main():
     shm = '/dev/shm' if os.path.isdir('/dev/shm') else None
     with tempfile.TemporaryDirectory(prefix='bench-', dir=shm) as folder:
         bench = Bench({'ours': shlex.split(a.ours), 'peer': shlex.split(a.peer)}, a.runs, folder)
-        print(f'{"what":44} {"peer":>18} {"ours":>18} {"ratio":>8} {"target":>9} {"met":>4}')
+        print(f'{"what":44} {"peer":>18} {"ours":>18} {"ratio":>8} {"noise":>6} {"target":>9} {"met":>4}')
         for part in parts:
             if part in wanted:
                 getattr(bench, part)()

@@ -1,13 +1,12 @@
-/* The event source of the benchmark: calls one rare system call a fixed number of times.
+/* The event source of the benchmark: calls one rare system call as often as it is told.
  *
- * usage: workload policy|path EVENTS RATE
+ * usage: workload policy|path
  *   policy  sched_get_priority_max(0..7): no effect, no string
  *   path    truncate("/nonexistent/bench/0".."7"): fails at once, carries a string
- *   RATE    events a second, given out in steps of a tenth of a millisecond; 0: as fast as it can
- * Prints the seconds that the events took.
+ * Each line of standard input, "EVENTS RATE", asks for that many calls at RATE a second (0: as fast as it
+ * can), given out in steps of a tenth of a millisecond; the answer is one line, the seconds that they took.
  */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -21,17 +20,11 @@ static double seconds(void)
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-int main(int argc, char **argv)
+static double run(int use_path, long events, double rate)
 {
 	static char path[] = "/nonexistent/bench/0";
-	if (argc != 4)
-		return 2;
-	int use_path = !strcmp(argv[1], "path");
-	long events = atol(argv[2]);
-	double rate = atof(argv[3]);
-	prctl(PR_SET_NAME, "bench-workload");
-
 	double began = seconds();
+
 	for (long done = 0; done < events;) {
 		long allowed = events;
 		if (rate > 0) {
@@ -53,6 +46,23 @@ int main(int argc, char **argv)
 			}
 		}
 	}
-	printf("%.6f\n", seconds() - began);
+	return seconds() - began;
+}
+
+int main(int argc, char **argv)
+{
+	char line[64];
+	long events;
+	double rate;
+
+	if (argc != 2)
+		return 2;
+	prctl(PR_SET_NAME, "bench-workload");
+	while (fgets(line, sizeof(line), stdin)) {
+		if (sscanf(line, "%ld %lf", &events, &rate) != 2)
+			return 2;
+		printf("%.6f\n", run(!strcmp(argv[1], "path"), events, rate));
+		fflush(stdout);
+	}
 	return 0;
 }
