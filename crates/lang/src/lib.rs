@@ -3,12 +3,14 @@
 pub mod ast;
 pub mod diagnostic;
 pub mod dump;
+pub mod expand;
 pub mod expanded;
 pub mod lexer;
 pub mod options;
 pub mod parser;
 pub mod render;
 pub mod span;
+pub mod stdlib;
 pub mod structs;
 pub mod suggest;
 pub mod typed;

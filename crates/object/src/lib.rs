@@ -9,17 +9,12 @@
 //!   the rest is laid out as that [`Record`] says. Nothing is ever parsed back out of text.
 //! - Every value in a map or a record has a [`Layout`], whose bytes this crate's documentation fixes.
 
-mod body;
-mod debug_info;
 mod layout;
 mod map;
 mod probe;
 mod program;
 mod record;
 
-use serde::{Deserialize, Serialize};
-
-pub use debug_info::*;
 pub use layout::*;
 pub use map::*;
 pub use probe::*;
@@ -27,7 +22,7 @@ pub use program::*;
 pub use record::*;
 
 /// A compiled script.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Object {
     /// The licence the kernel is told, e.g. `GPL`.
     pub license: String,
@@ -41,14 +36,14 @@ pub struct Object {
     pub config: Config,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct SourceText {
     pub name: String,
     pub text: String,
 }
 
 /// A half-open range of bytes in one of [`Object::sources`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct SourceSpan {
     pub source: u32,
     pub start: u32,
@@ -56,7 +51,7 @@ pub struct SourceSpan {
 }
 
 /// What the run needs to know of the script's configuration.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     pub cpp_demangle: bool,
     pub lazy_symbolication: bool,
@@ -90,7 +85,7 @@ impl Default for Config {
     }
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SymbolCache {
     /// A process's own symbols, or the program's where addresses are not randomised.
     #[default]
@@ -100,7 +95,7 @@ pub enum SymbolCache {
     None,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MissingProbes {
     #[default]
     Error,

@@ -1,11 +1,9 @@
 //! Map definitions.
 
-use serde::{Deserialize, Serialize};
-
 use crate::Layout;
 
 /// Kinds of maps, by the kernel's `enum bpf_map_type` (include/uapi/linux/bpf.h).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u32)]
 pub enum MapKind {
     Hash = 1,
@@ -36,7 +34,7 @@ impl MapKind {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Map {
     /// The script's name with its `@`, or the name of one of ours without.
     pub name: String,
@@ -50,7 +48,7 @@ pub struct Map {
 }
 
 /// What a map is for.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum MapRole {
     /// A map of the script.
     User(UserMap),
@@ -72,7 +70,7 @@ pub enum MapRole {
 }
 
 /// A map of the script, with its types.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct UserMap {
     pub key: Layout,
     pub value: Layout,
@@ -81,7 +79,7 @@ pub struct UserMap {
 }
 
 /// What user space knows only when the run begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Parameter {
     /// Process id of the command started with `-c`; zero without one.
     ChildPid,
@@ -99,7 +97,7 @@ pub enum Parameter {
 }
 
 /// What programs count when something is lost, in the order of the counters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u32)]
 pub enum Loss {
     /// A record found no room in the ring buffer.

@@ -2,22 +2,20 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
 use crate::{Aggregate, Layout, SourceSpan};
 
 /// Bytes before a record's fields: `u32` index into `Object::records`, `u32` zero.
 pub const RECORD_HEADER: u32 = 8;
 
 /// A kind of record: what to do when one arrives, and how its fields lie.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Record {
     pub action: Action,
     /// Fields behind the header; offsets count from the start of the fields, `fields.size` is without the header.
     pub fields: Arc<Aggregate>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Action {
     /// `printf`, `errorf`, `warnf`, `system`, `cat`: the fields are the arguments in order.
     Format {
@@ -72,7 +70,7 @@ pub enum Action {
 }
 
 /// When a helper's failure is shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureSeverity {
     /// Always: a lost map update, a `delete` of a key that is not there.
     Always,
@@ -80,7 +78,7 @@ pub enum FailureSeverity {
     Verbose,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Destination {
     Output,
     /// `errorf`: an error message with the place in the script.
@@ -94,19 +92,19 @@ pub enum Destination {
 }
 
 /// A format string, taken apart.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Format {
     pub pieces: Vec<Piece>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Piece {
     Text(String),
     Conversion(Conversion),
 }
 
 /// One `%…` of a format string.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Conversion {
     pub left: bool,
     pub zero: bool,
@@ -122,7 +120,7 @@ pub struct Conversion {
     pub text: String,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConversionKind {
     /// `%d`, `%i`
     Signed,
@@ -146,7 +144,7 @@ pub enum ConversionKind {
     GfpFlags,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BufStyle {
     /// Printable bytes as they are, others as `\x00`.
     Mixed,

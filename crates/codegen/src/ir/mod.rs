@@ -10,8 +10,6 @@
 
 mod builder;
 pub mod cfg;
-pub mod parse;
-mod text;
 pub mod verify;
 mod visit;
 
