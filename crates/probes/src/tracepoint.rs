@@ -6,7 +6,7 @@ use beetrace_object::{Event, ProgramKind};
 use crate::attach_point::{AttachPoint, ParseError, Parts, Target};
 use crate::resolve::ResolveError;
 use crate::wildcard::{Pattern, has_wildcard};
-use crate::world::World;
+use crate::world::{KernelFunction, World};
 use crate::{Arguments, BtfParam, Context, Match};
 
 /// The layout of a tracepoint's record, from the `format` file of tracefs.
@@ -339,6 +339,32 @@ pub(crate) fn raw_prototype(world: &dyn World, module: &str, name: &str) -> Opti
             })
             .collect(),
     )
+}
+
+/// The raw tracepoints of a BTF itself, sorted by name.
+pub(crate) fn raw_names(btf: &Btf, module: Option<&str>) -> Vec<KernelFunction> {
+    let mut names: Vec<&str> = btf
+        .functions()
+        .filter_map(|(name, ..)| STUBS.iter().find_map(|stub| name.strip_prefix(stub)))
+        .collect();
+    if names.is_empty() {
+        names = btf
+            .types()
+            .filter_map(|(_, ty)| match ty {
+                Type::Typedef { name, .. } => name.strip_prefix(TYPEDEF),
+                _ => None,
+            })
+            .collect();
+    }
+    names.sort_unstable();
+    names.dedup();
+    names
+        .into_iter()
+        .map(|name| KernelFunction {
+            module: module.map(str::to_owned),
+            name: name.to_owned(),
+        })
+        .collect()
 }
 
 #[cfg(test)]

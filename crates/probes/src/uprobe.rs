@@ -301,7 +301,7 @@ impl Prober<'_> {
         self.check_bounds(&symbol, offset)?;
         let place = self.file_offset(path, binary.as_ref(), &symbol, offset)?;
         Ok(self.found(
-            path,
+            binary.as_ref(),
             &UprobePlace {
                 binary: path.display().to_string(),
                 ..self.place.clone()
@@ -355,7 +355,7 @@ impl Prober<'_> {
             }
         };
         Ok(self.found(
-            path,
+            binary.as_ref(),
             &UprobePlace {
                 binary: path.display().to_string(),
                 ..self.place.clone()
@@ -391,7 +391,7 @@ impl Prober<'_> {
             // Aliases of one function are one place.
             let mut seen = std::collections::HashSet::new();
             targets.retain(|target| seen.insert(target.offset));
-            return Ok(vec![self.found(path, &shown, targets)]);
+            return Ok(vec![self.found(binary, &shown, targets)]);
         }
         Ok(targets
             .into_iter()
@@ -403,7 +403,7 @@ impl Prober<'_> {
                     },
                     ..shown.clone()
                 };
-                self.found(path, &place, vec![target])
+                self.found(binary, &place, vec![target])
             })
             .collect())
     }
@@ -433,7 +433,7 @@ impl Prober<'_> {
         })
     }
 
-    fn found(&self, path: &Path, place: &UprobePlace, targets: Vec<UprobeTarget>) -> Match {
+    fn found(&self, binary: &dyn Binary, place: &UprobePlace, targets: Vec<UprobeTarget>) -> Match {
         let provider = self.point.provider;
         let name = match &self.point.label {
             Some(label) => label.clone(),
@@ -442,7 +442,7 @@ impl Prober<'_> {
         Match::new(
             name,
             Event::Uprobe(Uprobe {
-                path: path.to_owned(),
+                path: binary.path().to_owned(),
                 targets,
                 is_return: provider.is_return(),
                 pid: self.options.pid.or_else(|| self.world.target_pid()),

@@ -1,6 +1,7 @@
 //! User-level static tracepoints: `usdt:path:provider:name`.
 
 mod arguments;
+mod notes;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,6 +15,8 @@ use crate::uprobe::binaries;
 use crate::wildcard::{Pattern, has_wildcard};
 use crate::world::{Binary, UsdtNote, World};
 use crate::{Arguments, Context, Match};
+
+pub(crate) use notes::notes;
 
 /// One argument of a USDT probe, as its note in the ELF file describes it, e.g. `-4@%eax` or `8@-16(%rbp)`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -181,7 +184,7 @@ fn in_file(
                 None => format!("{}:{}:{provider}:{name}", point.provider, file.display()),
             };
             let event = Event::Usdt(Usdt {
-                path: file.to_owned(),
+                path: binary.path().to_owned(),
                 provider: provider.clone(),
                 name: name.clone(),
                 targets,
