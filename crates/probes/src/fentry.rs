@@ -15,7 +15,7 @@ use crate::world::{KernelFunction, World};
 use crate::{Arguments, BtfParam, Context, Match};
 
 /// A wildcard never means functions with more parameters than registers pass on every architecture.
-const MAX_PARAMS: usize = 6;
+pub(crate) const MAX_PARAMS: usize = 6;
 
 /// What is probed.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -25,7 +25,7 @@ pub struct IterTarget {
 
 /// Prefix of the struct that a program of this iterator gets, and of the function that stands for the iterator.
 const CONTEXT: &str = "bpf_iter__";
-const FUNCTION: &str = "bpf_iter_";
+pub(crate) const FUNCTION: &str = "bpf_iter_";
 
 const KINDS: &[(&str, IterKind)] = &[
     ("task", IterKind::Task),
@@ -88,6 +88,21 @@ fn find(target: &IterTarget, world: &dyn World) -> Result<(IterKind, u32, u32), 
         .find(|(name, _)| name == kind)
         .ok_or_else(missing)?;
     Ok((*kind, function.0, context.0))
+}
+
+/// Iterators of the kernel that a script can use, sorted.
+pub(crate) fn available(world: &dyn World) -> Vec<&'static str> {
+    KINDS
+        .iter()
+        .map(|(name, _)| *name)
+        .filter(|name| {
+            let target = IterTarget {
+                kind: (*name).to_owned(),
+                pin: None,
+            };
+            find(&target, world).is_ok()
+        })
+        .collect()
 }
 
 pub(crate) fn resolve(

@@ -26,6 +26,7 @@ pub mod fentry;
 pub mod fixture;
 pub mod iter;
 pub mod kprobe;
+pub mod list;
 pub mod live;
 pub mod number;
 mod provider;
