@@ -320,6 +320,11 @@ impl BtfExtBuilder {
         push(&mut self.tables.line_info, btf.string(section), info);
     }
 
+    /// Says which line instructions of an ELF section come from, with the texts already stored.
+    pub fn line_row(&mut self, btf: &mut BtfBuilder, section: &str, info: LineInfo) {
+        push(&mut self.tables.line_info, btf.string(section), info);
+    }
+
     /// Says that the instruction at `insn_off` of an ELF section depends on a type.
     pub fn core_relo(
         &mut self,

@@ -4,8 +4,10 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 /// The type of a value in a map or a record.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Layout {
     /// No bytes at all: the key of a map without keys, an empty tuple.
     Unit,
@@ -86,7 +88,7 @@ pub enum Layout {
 }
 
 /// A named constant type of C.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EnumLayout {
     pub name: String,
     pub size: u8,
@@ -96,7 +98,7 @@ pub struct EnumLayout {
 }
 
 /// Members at offsets.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Aggregate {
     /// The C tag; empty for tuples, records and anonymous types.
     pub name: String,
@@ -104,7 +106,7 @@ pub struct Aggregate {
     pub members: Vec<Member>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Member {
     /// Empty for a tuple's.
     pub name: String,
@@ -115,7 +117,7 @@ pub struct Member {
 }
 
 /// A bit field: `width` bits from bit `shift` of the little-endian number at the member's offset.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BitField {
     pub shift: u32,
     pub width: u32,
@@ -123,7 +125,7 @@ pub struct BitField {
 
 /// A stack value is 16 bytes: `u64` id, `u32` process id (zero for a kernel stack), `u32` frames.
 /// The id finds the frames in the map `frames`; an id of `u64::MAX` says that the stack could not be taken.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StackLayout {
     pub user: bool,
     pub mode: StackMode,
@@ -133,7 +135,7 @@ pub struct StackLayout {
     pub frames: u32,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum StackMode {
     #[default]
     Bpftrace,
@@ -143,7 +145,7 @@ pub enum StackMode {
 }
 
 /// The clocks of `nsecs`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Clock {
     Monotonic = 0,
     #[default]
@@ -152,7 +154,7 @@ pub enum Clock {
     SwTai = 3,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Histogram {
     /// Powers of two, each cut into `1 << bits` parts. Bucket 0 counts negative numbers, bucket 1 zero; see [`log2_bucket`].
     Log2 { bits: u8 },
@@ -195,7 +197,7 @@ pub fn log2_bucket(n: i64, bits: u8) -> u32 {
 /// `u64` epoch (time divided by the interval), `i64` value, `u64` meta (the count for `Avg`; the time of the newest value
 /// where `aggregate` is `None`; otherwise not zero once set), `u64` zero.
 /// The entry of an epoch is `epoch % buckets`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct TimeSeries {
     pub interval: u64,
     pub buckets: u32,
@@ -203,7 +205,7 @@ pub struct TimeSeries {
     pub signed: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum SeriesAggregate {
     Avg,
     Max,

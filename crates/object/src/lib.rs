@@ -8,13 +8,38 @@
 //! - Every record that a program sends begins with a [`RECORD_HEADER`] whose first word indexes [`Object::records`];
 //!   the rest is laid out as that [`Record`] says. Nothing is ever parsed back out of text.
 //! - Every value in a map or a record has a [`Layout`], whose bytes this crate's documentation fixes.
+//! - An object that is written as an ELF file ([`elf`]) reads back as it was.
+//!
+//! ```
+//! use beetrace_isa::assemble;
+//! use beetrace_object::{Object, Program, ProgramKind, btf_for_load, elf};
+//!
+//! let mut object = Object { license: "GPL".into(), ..Object::default() };
+//! object.programs.push(Program {
+//!     name: "begin_1".into(),
+//!     kind: ProgramKind::Syscall,
+//!     insns: assemble("r0 = 0\n exit")?,
+//!     functions: vec![],
+//!     lines: vec![],
+//!     probes: vec![],
+//! });
+//! assert_eq!(elf::read(&elf::write(&object)?)?, object);
+//! assert_eq!(btf_for_load(&object).programs[0].func_info.len(), 1);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
+mod body;
+mod debug_info;
+pub mod elf;
 mod layout;
 mod map;
 mod probe;
 mod program;
 mod record;
 
+use serde::{Deserialize, Serialize};
+
+pub use debug_info::*;
 pub use layout::*;
 pub use map::*;
 pub use probe::*;
@@ -22,7 +47,7 @@ pub use program::*;
 pub use record::*;
 
 /// A compiled script.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Object {
     /// The licence the kernel is told, e.g. `GPL`.
     pub license: String,
@@ -36,14 +61,14 @@ pub struct Object {
     pub config: Config,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SourceText {
     pub name: String,
     pub text: String,
 }
 
 /// A half-open range of bytes in one of [`Object::sources`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SourceSpan {
     pub source: u32,
     pub start: u32,
@@ -51,7 +76,8 @@ pub struct SourceSpan {
 }
 
 /// What the run needs to know of the script's configuration.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Config {
     pub cpp_demangle: bool,
     pub lazy_symbolication: bool,
@@ -85,7 +111,7 @@ impl Default for Config {
     }
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SymbolCache {
     /// A process's own symbols, or the program's where addresses are not randomised.
     #[default]
@@ -95,7 +121,7 @@ pub enum SymbolCache {
     None,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MissingProbes {
     #[default]
     Error,

@@ -1,9 +1,11 @@
 //! Map definitions.
 
+use serde::{Deserialize, Serialize};
+
 use crate::Layout;
 
 /// Kinds of maps, by the kernel's `enum bpf_map_type` (include/uapi/linux/bpf.h).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[repr(u32)]
 pub enum MapKind {
     Hash = 1,
@@ -34,7 +36,7 @@ impl MapKind {
     }
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Map {
     /// The script's name with its `@`, or the name of one of ours without.
     pub name: String,
@@ -48,7 +50,7 @@ pub struct Map {
 }
 
 /// What a map is for.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum MapRole {
     /// A map of the script.
     User(UserMap),
@@ -70,7 +72,7 @@ pub enum MapRole {
 }
 
 /// A map of the script, with its types.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UserMap {
     pub key: Layout,
     pub value: Layout,
@@ -79,7 +81,7 @@ pub struct UserMap {
 }
 
 /// What user space knows only when the run begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Parameter {
     /// Process id of the command started with `-c`; zero without one.
     ChildPid,
@@ -97,7 +99,7 @@ pub enum Parameter {
 }
 
 /// What programs count when something is lost, in the order of the counters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[repr(u32)]
 pub enum Loss {
     /// A record found no room in the ring buffer.

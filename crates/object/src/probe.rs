@@ -2,15 +2,17 @@
 
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 /// One attach point.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ProbeSpec {
     /// The fully expanded name, as `probe` prints it and messages show it.
     pub name: String,
     pub event: Event,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Event {
     Begin,
     End,
@@ -83,21 +85,21 @@ pub enum Event {
 }
 
 /// A type of the kernel's BTF, or of one of its modules.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct BtfTarget {
     /// `None` for vmlinux.
     pub module: Option<String>,
     pub type_id: u32,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Period {
     /// Samples a second.
     Frequency(u64),
     Nanos(u64),
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Uprobe {
     pub path: PathBuf,
     /// Where in the file: one offset, or many for a wildcard.
@@ -107,7 +109,7 @@ pub struct Uprobe {
     pub pid: Option<u32>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UprobeTarget {
     /// The symbol, empty where an address was given.
     pub symbol: String,
@@ -117,7 +119,7 @@ pub struct UprobeTarget {
     pub ref_ctr_offset: u64,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Usdt {
     pub path: PathBuf,
     pub provider: String,
@@ -127,14 +129,14 @@ pub struct Usdt {
     pub pid: Option<u32>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum IterKind {
     Task,
     TaskFile,
     TaskVma,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct WatchMode {
     pub read: bool,
     pub write: bool,

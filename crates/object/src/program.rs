@@ -1,14 +1,16 @@
 //! Programs: instructions and where they are attached.
 
 use beetrace_isa::Insn;
+use serde::{Deserialize, Serialize};
 
 use crate::{ProbeSpec, SourceSpan};
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Program {
     /// Letters, digits and `_`; the kernel sees its first 15 bytes.
     pub name: String,
     pub kind: ProgramKind,
+    #[serde(skip)]
     pub insns: Vec<Insn>,
     /// The functions that `insns` hold one behind the other: the entry first, then callbacks and subprograms.
     pub functions: Vec<Function>,
@@ -19,7 +21,7 @@ pub struct Program {
 }
 
 /// Kinds of programs, by the kernel's `enum bpf_prog_type` (include/uapi/linux/bpf.h).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[repr(u32)]
 pub enum ProgramKind {
     Kprobe = 2,
@@ -32,7 +34,7 @@ pub enum ProgramKind {
     Syscall = 31,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Function {
     pub name: String,
     /// Index into `insns` of its first instruction.
@@ -41,7 +43,7 @@ pub struct Function {
 }
 
 /// What the function's arguments and result are, as the kernel's BTF must say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Signature {
     /// `int f(void *ctx)`
     Entry,
@@ -53,7 +55,7 @@ pub enum Signature {
     Subprogram(u8),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Line {
     pub insn: u32,
     pub span: SourceSpan,

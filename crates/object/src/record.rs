@@ -2,20 +2,22 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{Aggregate, Layout, SourceSpan};
 
 /// Bytes before a record's fields: `u32` index into `Object::records`, `u32` zero.
 pub const RECORD_HEADER: u32 = 8;
 
 /// A kind of record: what to do when one arrives, and how its fields lie.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     pub action: Action,
     /// Fields behind the header; offsets count from the start of the fields, `fields.size` is without the header.
     pub fields: Arc<Aggregate>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Action {
     /// `printf`, `errorf`, `warnf`, `system`, `cat`: the fields are the arguments in order.
     Format {
@@ -70,7 +72,7 @@ pub enum Action {
 }
 
 /// When a helper's failure is shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FailureSeverity {
     /// Always: a lost map update, a `delete` of a key that is not there.
     Always,
@@ -78,7 +80,7 @@ pub enum FailureSeverity {
     Verbose,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Destination {
     Output,
     /// `errorf`: an error message with the place in the script.
@@ -92,19 +94,19 @@ pub enum Destination {
 }
 
 /// A format string, taken apart.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Format {
     pub pieces: Vec<Piece>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Piece {
     Text(String),
     Conversion(Conversion),
 }
 
 /// One `%…` of a format string.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Conversion {
     pub left: bool,
     pub zero: bool,
@@ -120,7 +122,7 @@ pub struct Conversion {
     pub text: String,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ConversionKind {
     /// `%d`, `%i`
     Signed,
@@ -144,7 +146,7 @@ pub enum ConversionKind {
     GfpFlags,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum BufStyle {
     /// Printable bytes as they are, others as `\x00`.
     Mixed,
