@@ -10,6 +10,8 @@
 
 mod builder;
 pub mod cfg;
+pub mod parse;
+mod text;
 pub mod verify;
 mod visit;
 
