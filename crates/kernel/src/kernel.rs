@@ -11,12 +11,14 @@ use beetrace_object::{Event, MapRole, Object, ProbeSpec};
 
 use crate::attach::{self, Env, Sites};
 use crate::caps;
+use crate::gate::{self, Gate};
 use crate::load::{self, Cpus, Records};
 use crate::loss;
 use crate::map::Map;
 use crate::plan::{self, Group};
 use crate::program::{Loader, Program, Variant};
-use crate::sys::{bpf, mem};
+use crate::reaper::{self, Reaper};
+use crate::sys::{bpf, errno, mem};
 use crate::system;
 
 /// Bytes of the zero context that a program runs over: twelve arguments of eight bytes (`MAX_BPF_FUNC_ARGS`).
@@ -41,6 +43,9 @@ pub struct Kernel {
     records: Option<(usize, Records)>,
     maps: Vec<Map>,
     losses_map: Option<usize>,
+    gate: Option<Gate>,
+    /// Closes what was detached last.
+    reaper: Option<Reaper>,
     loader: Loader,
     env: Env,
     cpus: Cpus,
@@ -65,6 +70,8 @@ impl Kernel {
             records: None,
             maps: Vec::new(),
             losses_map: None,
+            gate: None,
+            reaper: None,
             loader: Loader::default(),
             env: Env {
                 online: cpus.online.clone(),
@@ -189,6 +196,12 @@ impl Kernel {
     }
 }
 
+impl Drop for Kernel {
+    fn drop(&mut self) {
+        self.detach();
+    }
+}
+
 impl Engine for Kernel {
     fn load(&mut self, object: &Object, options: &LoadOptions) -> Result<(), Error> {
         mem::raise_memlock();
@@ -199,8 +212,13 @@ impl Engine for Kernel {
             .maps
             .iter()
             .position(|m| matches!(m.role, MapRole::Losses));
-        self.loader = load::loader(object, options)?;
-        self.programs = load::programs(object, &self.maps)?;
+        let types = beetrace_object::btf_for_load(object);
+        self.loader = load::loader(object, options, &types)?;
+        if object.programs.iter().any(|p| gate::is_slow(&p.probes)) {
+            let gate = Gate::new().map_err(|e| caps::bpf_error("creating a map".into(), e))?;
+            self.gate = Some(gate);
+        }
+        self.programs = load::programs(object, &self.maps, &types, self.gate.as_ref())?;
         for program in &mut self.programs {
             for variant in Kernel::variants(program) {
                 program.load(&variant, &mut self.loader)?;
@@ -216,6 +234,16 @@ impl Engine for Kernel {
     }
 
     fn attach_all(&mut self, probes: &[(ProgramId, usize)]) -> Vec<Result<(), Error>> {
+        if let Some(reaper) = self.reaper.take() {
+            // What was attached before must not run again.
+            reaper.wait();
+        }
+        if let Some(gate) = &self.gate
+            && let Err(error) = gate.open()
+        {
+            let failed = || changing("the gate", io::Error::from_raw_os_error(errno(&error)));
+            return probes.iter().map(|_| Err(failed())).collect();
+        }
         let mut results: Vec<Option<Result<(), Error>>> = probes.iter().map(|_| None).collect();
         let mut programs: Vec<usize> = Vec::new();
         for (program, _) in probes {
@@ -249,7 +277,15 @@ impl Engine for Kernel {
     }
 
     fn detach(&mut self) {
-        self.attachments.clear();
+        let attachments = std::mem::take(&mut self.attachments);
+        let is_gated = self.gate.as_ref().is_some_and(|gate| gate.close().is_ok());
+        let is_slow = |attachment: &Attachment| {
+            let program = self.programs.get(attachment.program);
+            is_gated && program.is_some_and(|p| gate::is_slow(&p.probes))
+        };
+        let (slow, fast): (Vec<_>, Vec<_>) = attachments.into_iter().partition(is_slow);
+        drop(fast);
+        self.reaper = reaper::close_later(slow.into_iter().flat_map(|a| a.fds).collect());
     }
 
     fn run(&mut self, program: ProgramId, repeat: u32) -> Result<RunResult, Error> {
@@ -337,11 +373,15 @@ impl Engine for Kernel {
     }
 
     fn clear(&mut self, map: MapId) -> Result<(), Error> {
-        self.map(map)?.clear().map_err(|e| changing(map, e))
+        self.map(map)?
+            .clear()
+            .map_err(|e| changing(format_args!("map {}", map.0), e))
     }
 
     fn zero(&mut self, map: MapId) -> Result<(), Error> {
-        self.map(map)?.zero().map_err(|e| changing(map, e))
+        self.map(map)?
+            .zero()
+            .map_err(|e| changing(format_args!("map {}", map.0), e))
     }
 
     fn losses(&mut self) -> Result<Losses, Error> {
@@ -419,6 +459,6 @@ fn reading(map: MapId, source: io::Error) -> Error {
     caps::bpf_error(format!("reading map {}", map.0), source)
 }
 
-fn changing(map: MapId, source: io::Error) -> Error {
-    caps::bpf_error(format!("changing map {}", map.0), source)
+fn changing(what: impl std::fmt::Display, source: io::Error) -> Error {
+    caps::bpf_error(format!("changing {what}"), source)
 }

@@ -32,6 +32,7 @@
 
 mod attach;
 mod caps;
+mod gate;
 mod kernel;
 mod load;
 mod loss;
@@ -41,6 +42,7 @@ mod perfbuf;
 mod perfring;
 mod plan;
 mod program;
+mod reaper;
 mod ringbuf;
 mod sys;
 mod system;

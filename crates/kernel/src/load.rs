@@ -4,15 +4,20 @@ use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 
+use beetrace_btf::{FuncInfo, LineInfo};
 use beetrace_engine::{Error, LoadOptions};
 use beetrace_isa::{Imm64, Insn};
-use beetrace_object::{Map as MapDefinition, MapKind, MapRole, Object, Parameter};
+use beetrace_object::{
+    DebugInfo, LoadBtf, Map as MapDefinition, MapKind, MapRole, Object, Parameter,
+};
 
 use crate::caps;
+use crate::gate::{self, Gate};
 use crate::map::{Definition, Map};
 use crate::perfbuf::PerfBuffer;
-use crate::program::{DebugInfo, Loader, Program};
+use crate::program::{Loader, Program};
 use crate::ringbuf::{self, RingBuffer};
+use crate::sys::bpf;
 
 /// Where records come from.
 #[derive(Debug)]
@@ -120,10 +125,17 @@ pub(crate) fn target_pid(options: &LoadOptions) -> u32 {
         .unwrap_or(0)
 }
 
-pub(crate) fn loader(object: &Object, options: &LoadOptions) -> Result<Loader, Error> {
-    let license = CString::new(object.license.as_str()).map_err(|_| invalid("the licence"))?;
+pub(crate) fn loader(
+    object: &Object,
+    options: &LoadOptions,
+    types: &LoadBtf,
+) -> Result<Loader, Error> {
+    let license = CString::new(object.license.as_str())
+        .map_err(|_| invalid("the licence holds a NUL byte"))?;
     Ok(Loader {
         license,
+        // Only programs with callbacks need it, and those are rejected without.
+        btf: bpf::btf_load(&types.btf).ok(),
         log_size: object.config.log_size.max(4096),
         keep_logs: options.verifier_log,
         ..Loader::default()
@@ -131,18 +143,32 @@ pub(crate) fn loader(object: &Object, options: &LoadOptions) -> Result<Loader, E
 }
 
 /// The programs, with the maps' descriptors for their indices; none is loaded yet.
-pub(crate) fn programs(object: &Object, maps: &[Map]) -> Result<Vec<Program>, Error> {
+pub(crate) fn programs(
+    object: &Object,
+    maps: &[Map],
+    types: &LoadBtf,
+    gate: Option<&Gate>,
+) -> Result<Vec<Program>, Error> {
+    let nothing = DebugInfo::default();
     object
         .programs
         .iter()
-        .map(|program| {
-            let insns = relocate(&program.insns, maps)?;
-            let mut slots = Vec::with_capacity(insns.len());
-            let mut slot = 0_u32;
-            for insn in &insns {
+        .enumerate()
+        .map(|(index, program)| {
+            let debug = types.programs.get(index).unwrap_or(&nothing);
+            let prologue = match gate {
+                Some(gate) if gate::is_slow(&program.probes) => gate.prologue().to_vec(),
+                _ => Vec::new(),
+            };
+            let shift: usize = prologue.iter().map(Insn::slots).sum();
+            let body = relocate(&program.insns, maps)?;
+            let mut slots = Vec::with_capacity(body.len());
+            let mut slot = shift as u32;
+            for insn in &body {
                 slots.push(slot);
                 slot += insn.slots() as u32;
             }
+            let insns = [prologue, body].concat();
             Ok(Program {
                 name: program.name.clone(),
                 kind: program.kind,
@@ -150,11 +176,24 @@ pub(crate) fn programs(object: &Object, maps: &[Map]) -> Result<Vec<Program>, Er
                 slots,
                 lines: program.lines.clone(),
                 probes: program.probes.clone(),
-                debug: DebugInfo::default(),
+                func_info: shifted(debug.func_info_bytes(), FuncInfo::SIZE as usize, shift),
+                line_info: shifted(debug.line_info_bytes(), LineInfo::SIZE as usize, shift),
                 loaded: Vec::new(),
             })
         })
         .collect()
+}
+
+/// Moves what records of the kernel say of slots behind a prologue. Each begins with a slot; the first stays where the program begins.
+fn shifted(mut records: Vec<u8>, size: usize, slots: usize) -> Vec<u8> {
+    for record in records.chunks_exact_mut(size).skip(1) {
+        if let Some(offset) = record.first_chunk_mut::<4>() {
+            *offset = u32::from_ne_bytes(*offset)
+                .saturating_add(slots as u32)
+                .to_ne_bytes();
+        }
+    }
+    records
 }
 
 fn relocate(insns: &[Insn], maps: &[Map]) -> Result<Vec<Insn>, Error> {

@@ -37,13 +37,6 @@ impl Variant {
     }
 }
 
-/// Type information of a program, in the kernel's own records.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct DebugInfo {
-    pub(crate) func_info: Vec<u8>,
-    pub(crate) line_info: Vec<u8>,
-}
-
 #[derive(Debug)]
 pub(crate) struct Program {
     pub(crate) name: String,
@@ -54,7 +47,9 @@ pub(crate) struct Program {
     pub(crate) slots: Vec<u32>,
     pub(crate) lines: Vec<Line>,
     pub(crate) probes: Vec<ProbeSpec>,
-    pub(crate) debug: DebugInfo,
+    /// `struct bpf_func_info` and `struct bpf_line_info`, record after record.
+    pub(crate) func_info: Vec<u8>,
+    pub(crate) line_info: Vec<u8>,
     pub(crate) loaded: Vec<(Variant, OwnedFd)>,
 }
 
@@ -114,8 +109,8 @@ impl Program {
             attach_btf_id: variant.target.as_ref().map_or(0, |t| t.type_id),
             attach_btf,
             btf: btf.as_ref().map(|b| b.as_fd()),
-            func_info: &self.debug.func_info,
-            line_info: &self.debug.line_info,
+            func_info: &self.func_info,
+            line_info: &self.line_info,
             flags: if self.kind == ProgramKind::Syscall {
                 SLEEPABLE
             } else {

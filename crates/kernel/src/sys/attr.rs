@@ -15,6 +15,7 @@ pub(crate) mod cmd {
     pub(crate) const PROG_TEST_RUN: u32 = 10;
     pub(crate) const OBJ_GET_INFO_BY_FD: u32 = 15;
     pub(crate) const RAW_TRACEPOINT_OPEN: u32 = 17;
+    pub(crate) const BTF_LOAD: u32 = 18;
     pub(crate) const BTF_GET_FD_BY_ID: u32 = 19;
     pub(crate) const MAP_FREEZE: u32 = 22;
     pub(crate) const BTF_GET_NEXT_ID: u32 = 23;
@@ -151,6 +152,14 @@ attrs! {
     RawTracepoint {
         name: u64,
         prog_fd: u32,
+        pad: u32,
+    }
+    BtfLoad {
+        btf: u64,
+        log_buf: u64,
+        btf_size: u32,
+        log_size: u32,
+        log_level: u32,
         pad: u32,
     }
     LinkPerfEvent {

@@ -263,6 +263,16 @@ pub(crate) fn object_name(name: &str) -> [u8; attr::NAME_LEN] {
     out
 }
 
+pub(crate) fn btf_load(btf: &[u8]) -> io::Result<OwnedFd> {
+    let mut attr = attr::BtfLoad {
+        btf: address(btf),
+        btf_size: btf.len() as u32,
+        ..Default::default()
+    };
+    // SAFETY: the length stands beside the address.
+    unsafe { bpf_fd(cmd::BTF_LOAD, &mut attr) }
+}
+
 /// The BTF object behind the next id after `id`.
 pub(crate) fn btf_next_id(id: u32) -> io::Result<u32> {
     let mut attr = attr::GetId {

@@ -6,7 +6,10 @@ use std::time::Duration;
 use crate::common::*;
 use beetrace_engine::{Engine, Error, LoadOptions, MapId, ProgramId};
 use beetrace_kernel::Kernel;
-use beetrace_object::{Event, Line, Loss, MapKind, MapRole, Parameter, ProgramKind, SourceSpan};
+use beetrace_object::{
+    Event, Function, Line, Loss, MapKind, MapRole, Parameter, ProgramKind, Signature, SourceSpan,
+    SourceText,
+};
 
 #[test]
 fn a_program_that_is_run_sends_records() {
@@ -260,4 +263,73 @@ fn losses_are_summed_over_processors() {
         (10, 0, 15)
     );
     assert!(kernel.entries(MapId(9)).is_err());
+}
+
+#[test]
+fn callbacks_are_loaded_with_their_types() {
+    if skipped() {
+        return;
+    }
+    // `bpf_loop` needs BTF of its callback; a tracepoint puts a prologue in front, which moves it.
+    let text = format!(
+        "   r6 = 0
+            *(u64 *)(r10 - 8) = 0
+            r1 = 7
+            r2 = func[callback] ll
+            r3 = r10
+            r3 += -8
+            r4 = 0
+            call bpf_loop
+            r6 = *(u64 *)(r10 - 8)
+            {}
+        callback:
+            r3 = *(u64 *)(r2 + 0)
+            r3 += 2
+            *(u64 *)(r2 + 0) = r3
+            r0 = 0
+            exit",
+        send_r6()
+    );
+    for (kind, event) in [
+        (ProgramKind::RawTracepoint, Event::Begin),
+        (
+            ProgramKind::Tracepoint,
+            Event::Tracepoint {
+                category: "syscalls".into(),
+                name: "sys_enter_getppid".into(),
+            },
+        ),
+    ] {
+        let mut program = program(kind, &text, vec![event.clone()]);
+        let start = program.insns.len() as u32 - 5;
+        program.functions = vec![
+            Function {
+                name: "main".into(),
+                start: 0,
+                signature: Signature::Entry,
+            },
+            Function {
+                name: "callback".into(),
+                start,
+                signature: Signature::LoopCallback,
+            },
+        ];
+        program.lines = vec![Line {
+            insn: 0,
+            span: SourceSpan::default(),
+        }];
+        let mut object = object(vec![records()], vec![program]);
+        object.sources = vec![SourceText {
+            name: "script.bt".into(),
+            text: "begin { }\n".into(),
+        }];
+        let mut kernel = loaded(&object);
+        if event == Event::Begin {
+            kernel.run(ProgramId(0), 1).expect("run");
+        } else {
+            kernel.attach(ProgramId(0), 0).expect("attach");
+            std::hint::black_box(std::os::unix::process::parent_id());
+        }
+        assert_eq!(received(&mut kernel, 1), [14], "{kind:?}");
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::hint::black_box;
+use std::time::{Duration, Instant};
 
 use crate::common::*;
 use beetrace_engine::{Engine, ProgramId};
@@ -194,5 +195,10 @@ fn a_semaphore_counts_listeners() {
     assert_eq!(received(&mut kernel, 1), [10]);
     assert_eq!(value(), 1);
     kernel.detach();
+    // It is taken away in the background.
+    let end = Instant::now() + Duration::from_secs(5);
+    while value() != 0 && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(1));
+    }
     assert_eq!(value(), 0);
 }
