@@ -10,7 +10,7 @@ const STACK_BASE: u64 = 0x20_0000;
 const FRAME: usize = 512;
 
 /// Runs a program; gives `r0`.
-pub fn run(insns: &[Insn], context: &mut [u8], trace: &mut Trace) -> Result<u64, String> {
+pub(crate) fn run(insns: &[Insn], context: &mut [u8], trace: &mut Trace) -> Result<u64, String> {
     let mut at_slot = Vec::new();
     for (i, insn) in insns.iter().enumerate() {
         at_slot.push(i);

@@ -11,7 +11,7 @@ const CONTEXT_BASE: u64 = 0x10_0000;
 const STACK_BASE: u64 = 0x20_0000;
 
 /// Runs function 0 with the address of the context as its parameter; gives its result.
-pub fn run(module: &Module, context: &mut [u8], trace: &mut Trace) -> Result<u64, String> {
+pub(crate) fn run(module: &Module, context: &mut [u8], trace: &mut Trace) -> Result<u64, String> {
     let mut machine = Machine {
         module,
         context,
@@ -219,7 +219,7 @@ fn address(base: u64, offset: i32) -> u64 {
     base.wrapping_add_signed(i64::from(offset))
 }
 
-pub fn atomic(op: AtomicOp, old: u64, value: u64) -> u64 {
+pub(crate) fn atomic(op: AtomicOp, old: u64, value: u64) -> u64 {
     match op {
         AtomicOp::Add { .. } => old.wrapping_add(value),
         AtomicOp::Or { .. } => old | value,
@@ -229,7 +229,7 @@ pub fn atomic(op: AtomicOp, old: u64, value: u64) -> u64 {
     }
 }
 
-pub fn extend(size: Size, signed: bool, n: u64) -> u64 {
+pub(crate) fn extend(size: Size, signed: bool, n: u64) -> u64 {
     let shift = 64 - size.bits();
     if signed {
         (((n << shift) as i64) >> shift) as u64
@@ -239,7 +239,7 @@ pub fn extend(size: Size, signed: bool, n: u64) -> u64 {
 }
 
 /// Arithmetic as the instruction set defines it.
-pub fn binary(op: AluOp, width: Width, a: u64, b: u64) -> u64 {
+pub(crate) fn binary(op: AluOp, width: Width, a: u64, b: u64) -> u64 {
     if width == Width::W32 {
         let (a, b) = (a as u32, b as u32);
         let (x, y) = (a as i32, b as i32);
@@ -283,7 +283,7 @@ pub fn binary(op: AluOp, width: Width, a: u64, b: u64) -> u64 {
     }
 }
 
-pub fn compare(op: JmpOp, width: Width, a: u64, b: u64) -> bool {
+pub(crate) fn compare(op: JmpOp, width: Width, a: u64, b: u64) -> bool {
     let (a, b) = match width {
         Width::W32 if op.is_signed() => (a as i32 as u64, b as i32 as u64),
         Width::W32 => (u64::from(a as u32), u64::from(b as u32)),

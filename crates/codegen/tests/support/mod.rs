@@ -1,21 +1,21 @@
 //! What the tests of the back end share: two interpreters and a source of random programs.
 
-pub mod bpf;
-pub mod interpret;
-pub mod random;
+pub(crate) mod bpf;
+pub(crate) mod interpret;
+pub(crate) mod random;
 
 use beetrace_codegen::Target;
 
 /// What helpers do in both interpreters, and what a run left behind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Trace {
+pub(crate) struct Trace {
     /// Calls with effects, with the arguments that are numbers.
-    pub calls: Vec<(u32, Vec<u64>)>,
+    pub(crate) calls: Vec<(u32, Vec<u64>)>,
 }
 
 impl Trace {
     /// Runs a helper: its result depends on its arguments and, unless it is pure, on the calls with effects so far.
-    pub fn call(&mut self, helper: u32, args: &[u64]) -> u64 {
+    pub(crate) fn call(&mut self, helper: u32, args: &[u64]) -> u64 {
         let mut hash = u64::from(helper).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         for &arg in args {
             hash = (hash ^ arg)
@@ -34,16 +34,16 @@ impl Trace {
 }
 
 /// `bpf_get_current_pid_tgid`
-pub const PURE: u32 = 14;
+pub(crate) const PURE: u32 = 14;
 /// `bpf_ktime_get_ns`
-pub const READS: u32 = 5;
+pub(crate) const READS: u32 = 5;
 /// `bpf_jiffies64`
-pub const WRITES: u32 = 118;
+pub(crate) const WRITES: u32 = 118;
 
 /// Bytes of the context that programs get; they may write the first eight.
-pub const CONTEXT: usize = 64;
+pub(crate) const CONTEXT: usize = 64;
 
-pub fn target(isa_v4: bool) -> Target {
+pub(crate) fn target(isa_v4: bool) -> Target {
     Target {
         isa_v4,
         atomic_fetch: true,

@@ -7,7 +7,7 @@ use beetrace_object::Signature;
 use super::{CONTEXT, PURE, READS, WRITES};
 
 /// A module that a list of choices stands for: every list gives one, a shorter list a smaller one.
-pub fn module(choices: &[u16]) -> Module {
+pub(crate) fn module(choices: &[u16]) -> Module {
     let mut choices = Choices(choices.iter());
     let sub = subprogram(&mut choices);
     let mut b = Builder::new("entry", Signature::Entry, 1);
