@@ -19,7 +19,9 @@ use std::sync::Arc;
 
 use beetrace_btf::Btf;
 
+use crate::fentry::btfs;
 use crate::tracepoint::{self, Format};
+use crate::wildcard::Pattern;
 use crate::world::{Binary, Feature, KernelFunction, World, WorldError};
 
 /// Answers whether the kernel can do something. Only the kernel engine may ask the kernel, so its caller brings one.
@@ -136,16 +138,15 @@ impl World for System {
     }
 
     fn raw_tracepoints(&self) -> Result<Vec<KernelFunction>, WorldError> {
-        let mut found: Vec<KernelFunction> = self
-            .btf()
-            .map(|btf| tracepoint::raw_names(btf, None))
-            .unwrap_or_default();
-        for module in self.modules() {
-            if let Some(btf) = self.module_btf(&module) {
-                found.extend(tracepoint::raw_names(&btf, Some(&module)));
-            }
-        }
-        Ok(found)
+        let everything = Pattern::new("*");
+        let found = btfs(self, &everything).flat_map(|(module, btf)| {
+            let names = tracepoint::raw_prototypes(&btf).into_keys();
+            names.map(move |name| KernelFunction {
+                module: module.clone(),
+                name,
+            })
+        });
+        Ok(found.collect())
     }
 
     fn kernel_functions(&self) -> Result<Vec<KernelFunction>, WorldError> {
