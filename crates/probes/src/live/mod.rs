@@ -17,7 +17,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use beetrace_btf::Btf;
+use beetrace_btf::{Btf, Kind};
 
 use crate::fentry::btfs;
 use crate::tracepoint::{self, Format};
@@ -43,6 +43,8 @@ pub struct System {
     btf: OnceCell<Option<Arc<Btf>>>,
     modules: RefCell<HashMap<String, Option<Arc<Btf>>>>,
     functions: OnceCell<Result<Vec<KernelFunction>, WorldError>>,
+    /// Functions that were looked for by name.
+    found: RefCell<HashMap<String, Vec<KernelFunction>>>,
     binaries: RefCell<HashMap<PathBuf, Arc<dyn Binary>>>,
 }
 
@@ -57,6 +59,7 @@ impl System {
             btf: OnceCell::new(),
             modules: RefCell::default(),
             functions: OnceCell::new(),
+            found: RefCell::default(),
             binaries: RefCell::default(),
         }
     }
@@ -154,15 +157,27 @@ impl World for System {
     }
 
     fn find_kernel_functions(&self, name: &str) -> Result<Vec<KernelFunction>, WorldError> {
-        match self.functions.get() {
-            Some(_) => Ok(self
-                .functions()?
-                .iter()
-                .filter(|function| function.name == name)
-                .cloned()
-                .collect()),
-            None => functions::find(self.traceable_functions.as_deref(), name),
+        if self.functions.get().is_some() {
+            let named = self.functions()?.iter().filter(|f| f.name == name);
+            return Ok(named.cloned().collect());
         }
+        // The kernel's list takes it a tenth of a second to write. Functions with BTF are in it, but for a few
+        // that the kernel refuses when it attaches.
+        let typed = self.btf().and_then(|btf| btf.find(Kind::Func, name));
+        if typed.is_some() && self.traceable_functions.is_none() {
+            return Ok(vec![KernelFunction {
+                module: None,
+                name: name.to_owned(),
+            }]);
+        }
+        if let Some(known) = self.found.borrow().get(name) {
+            return Ok(known.clone());
+        }
+        let found = functions::find(self.traceable_functions.as_deref(), name)?;
+        self.found
+            .borrow_mut()
+            .insert(name.to_owned(), found.clone());
+        Ok(found)
     }
 
     fn kernel_symbol(&self, name: &str) -> Result<Option<u64>, WorldError> {
