@@ -1,6 +1,7 @@
 //! The bpftrace language: from text to a typed program.
 
 pub mod ast;
+pub mod check;
 pub mod diagnostic;
 pub mod dump;
 pub mod expand;

@@ -10,8 +10,6 @@
 
 mod builder;
 pub mod cfg;
-pub mod parse;
-mod text;
 pub mod verify;
 mod visit;
 
@@ -76,7 +74,7 @@ pub struct Inst {
     pub span: SourceSpan,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Op {
     Const(i64),
     /// Arithmetic. 32-bit forms use the low halves and leave the high half zero. `Div`, `Mod` are unsigned, `SDiv`, `SMod` signed;
