@@ -1,12 +1,15 @@
 //! Kernel static tracepoints: `tracepoint:category:name` and `rawtracepoint[:module]:name`.
 
+use std::collections::BTreeMap;
+
 use beetrace_btf::{Btf, Kind, Type, TypeId};
 use beetrace_object::{Event, ProgramKind};
 
 use crate::attach_point::{AttachPoint, ParseError, Parts, Target};
+use crate::fentry::btfs;
 use crate::resolve::ResolveError;
 use crate::wildcard::{Pattern, has_wildcard};
-use crate::world::{KernelFunction, World};
+use crate::world::World;
 use crate::{Arguments, BtfParam, Context, Match};
 
 /// The layout of a tracepoint's record, from the `format` file of tracefs.
@@ -232,139 +235,124 @@ pub(crate) fn resolve_raw(
     world: &dyn World,
 ) -> Result<Vec<Match>, ResolveError> {
     let mut places = Vec::new();
+    let modules = Pattern::new(module);
     if has_wildcard(name) {
-        let (modules, names) = (Pattern::new(module), Pattern::new(name));
-        for tracepoint in world.raw_tracepoints()? {
-            let module = tracepoint.module.as_deref().unwrap_or("vmlinux");
-            if modules.matches(module) && names.matches(&tracepoint.name) {
-                places.push((module.to_owned(), tracepoint.name));
-            }
+        let names = Pattern::new(name);
+        for (module, btf) in btfs(world, &modules) {
+            let found = raw_prototypes(&btf).into_iter();
+            let found = found.filter(|(name, _)| names.matches(name));
+            places.extend(found.map(|(name, params)| (module.clone(), name, params)));
         }
-        places.sort();
-        places.dedup();
     } else {
-        let modules = Pattern::new(module);
-        for place in std::iter::once("vmlinux".to_owned()).chain(world.modules()) {
-            if modules.matches(&place) && raw_prototype(world, &place, name).is_some() {
-                places.push((place, name.to_owned()));
+        for (module, btf) in btfs(world, &modules) {
+            if let Some(params) = raw_prototype(&btf, name) {
+                places.push((module, name.to_owned(), params));
             }
         }
-    }
-    if places.is_empty() && !has_wildcard(name) && world.btf().is_none() {
-        // Nothing here knows the raw tracepoints; the kernel does.
-        let place = if has_wildcard(module) {
-            "vmlinux"
-        } else {
-            module
-        };
-        places.push((place.to_owned(), name.to_owned()));
-    }
-    if places.is_empty() && !has_wildcard(name) && !has_wildcard(module) {
-        return Err(ResolveError::no_match(point.provider, module, name));
+        if places.is_empty() && world.btf().is_none() {
+            // Nothing here knows the raw tracepoints; the kernel does.
+            let module = Some(module.to_owned()).filter(|m| !has_wildcard(m) && m != "vmlinux");
+            places.push((module, name.to_owned(), Vec::new()));
+        }
+        if places.is_empty() && !has_wildcard(module) {
+            return Err(ResolveError::no_match(point.provider, module, name));
+        }
     }
     Ok(places
         .into_iter()
-        .map(|(module, name)| {
+        .map(|(module, name, params)| {
             let shown = match &point.label {
                 Some(label) => label.clone(),
-                None => format!("{}:{module}:{name}", point.provider),
-            };
-            let params = raw_prototype(world, &module, &name).unwrap_or_default();
-            let arguments = Arguments::Btf {
-                module: (module != "vmlinux").then_some(module),
-                params,
-                result: None,
+                None => format!(
+                    "{}:{}:{name}",
+                    point.provider,
+                    module.as_deref().unwrap_or("vmlinux")
+                ),
             };
             Match::new(
                 shown,
                 Event::RawTracepoint { name, btf: None },
                 ProgramKind::RawTracepoint,
                 Context::Arguments,
-                arguments,
+                Arguments::Btf {
+                    module,
+                    params,
+                    result: None,
+                },
             )
         })
         .collect())
 }
 
 /// Functions that carry a raw tracepoint's name and prototype with names of arguments, the newest kernels' first.
-pub(crate) const STUBS: [&str; 2] = ["__probestub_", "__traceiter_"];
+const STUBS: [&str; 2] = ["__probestub_", "__traceiter_"];
 
 /// The typedef that has every raw tracepoint's prototype, without names of arguments.
-pub(crate) const TYPEDEF: &str = "btf_trace_";
+const TYPEDEF: &str = "btf_trace_";
 
-/// The arguments of a raw tracepoint of that module, `None` where there is no such tracepoint.
-pub(crate) fn raw_prototype(world: &dyn World, module: &str, name: &str) -> Option<Vec<BtfParam>> {
-    let owned;
-    let btf: &Btf = if module == "vmlinux" {
-        world.btf()?
-    } else {
-        owned = world.module_btf(module)?;
-        &owned
-    };
+/// The arguments of a raw tracepoint of that BTF itself, `None` where there is no such tracepoint.
+fn raw_prototype(btf: &Btf, name: &str) -> Option<Vec<BtfParam>> {
     // What a module's BTF finds may be the kernel's.
-    let own = |id: &TypeId| *id >= btf.first_id();
-    let stub = STUBS
-        .iter()
-        .find_map(|stub| btf.find(Kind::Func, &format!("{stub}{name}")))
-        .filter(own);
-    let proto = match stub {
-        Some(function) => match btf.get(function).ok()? {
-            Type::Func(function) => function.proto,
-            _ => return None,
-        },
-        None => {
-            let typedef = btf
-                .find(Kind::Typedef, &format!("{TYPEDEF}{name}"))
-                .filter(own)?;
-            let Type::Typedef { target, .. } = btf.get(typedef).ok()? else {
-                return None;
-            };
-            match btf.get(target).ok()? {
-                Type::Ptr { target } => target,
-                _ => return None,
-            }
-        }
+    let find = |kind, prefix: &str| {
+        btf.find(kind, &format!("{prefix}{name}"))
+            .filter(|id| *id >= btf.first_id())
     };
+    let stub = STUBS.iter().find_map(|stub| find(Kind::Func, stub));
+    match stub {
+        Some(function) => match btf.get(function).ok()? {
+            Type::Func(function) => params_of(btf, function.proto),
+            _ => None,
+        },
+        None => match btf.get(find(Kind::Typedef, TYPEDEF)?).ok()? {
+            Type::Typedef { target, .. } => params_behind(btf, target),
+            _ => None,
+        },
+    }
+}
+
+fn params_behind(btf: &Btf, pointer: TypeId) -> Option<Vec<BtfParam>> {
+    match btf.get(pointer).ok()? {
+        Type::Ptr { target } => params_of(btf, target),
+        _ => None,
+    }
+}
+
+fn params_of(btf: &Btf, proto: TypeId) -> Option<Vec<BtfParam>> {
     let Type::FuncProto(proto) = btf.get(proto).ok()? else {
         return None;
     };
     // The first one is the tracepoint's own data, which programs do not get.
-    Some(
-        proto
-            .params()
-            .skip(1)
-            .map(|param| BtfParam {
-                name: param.name.to_owned(),
-                type_id: param.type_id.0,
-            })
-            .collect(),
-    )
+    let params = proto.params().skip(1).map(|param| BtfParam {
+        name: param.name.to_owned(),
+        type_id: param.type_id.0,
+    });
+    Some(params.collect())
 }
 
-/// The raw tracepoints of a BTF itself, sorted by name.
-pub(crate) fn raw_names(btf: &Btf, module: Option<&str>) -> Vec<KernelFunction> {
-    let mut names: Vec<&str> = btf
-        .functions()
-        .filter_map(|(name, ..)| STUBS.iter().find_map(|stub| name.strip_prefix(stub)))
-        .collect();
-    if names.is_empty() {
-        names = btf
-            .types()
-            .filter_map(|(_, ty)| match ty {
-                Type::Typedef { name, .. } => name.strip_prefix(TYPEDEF),
-                _ => None,
-            })
-            .collect();
+/// All raw tracepoints of a BTF itself with their arguments, by name.
+pub(crate) fn raw_prototypes(btf: &Btf) -> BTreeMap<String, Vec<BtfParam>> {
+    let mut found = BTreeMap::new();
+    for stub in STUBS {
+        for (name, _, proto) in btf.functions() {
+            if let Some(name) = name.strip_prefix(stub)
+                && !found.contains_key(name)
+                && let Some(params) = params_of(btf, proto)
+            {
+                found.insert(name.to_owned(), params);
+            }
+        }
     }
-    names.sort_unstable();
-    names.dedup();
-    names
-        .into_iter()
-        .map(|name| KernelFunction {
-            module: module.map(str::to_owned),
-            name: name.to_owned(),
-        })
-        .collect()
+    if found.is_empty() {
+        for (_, ty) in btf.types() {
+            if let Type::Typedef { name, target } = ty
+                && let Some(name) = name.strip_prefix(TYPEDEF)
+                && let Some(params) = params_behind(btf, target)
+            {
+                found.insert(name.to_owned(), params);
+            }
+        }
+    }
+    found
 }
 
 #[cfg(test)]

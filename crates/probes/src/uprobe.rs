@@ -388,9 +388,6 @@ impl Prober<'_> {
             return Ok(Vec::new());
         }
         if !self.options.split && self.world.supports(Feature::UprobeMulti) {
-            // Aliases of one function are one place.
-            let mut seen = std::collections::HashSet::new();
-            targets.retain(|target| seen.insert(target.offset));
             return Ok(vec![self.found(binary, &shown, targets)]);
         }
         Ok(targets

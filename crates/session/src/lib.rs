@@ -1,6 +1,7 @@
 //! The run loop: drains records, formats values, renders maps, stacks and symbols.
 
 pub mod aggregate;
+pub mod cgroups;
 pub mod child;
 pub mod clock;
 pub mod format;
@@ -17,5 +18,8 @@ pub mod run;
 pub mod series;
 pub mod signals;
 pub mod suite;
+pub mod symbols;
+pub mod system;
 pub mod text;
+pub mod users;
 pub mod value;

@@ -51,7 +51,7 @@ fn join(func: &mut MFunc) {
     let mut preds = predecessors(func);
     while label < func.blocks.len() {
         match func.blocks[label].end {
-            MEnd::Jump(next) if preds[next] == 1 && next != label && next != 0 => {
+            MEnd::Jump(next) if preds[label] > 0 && preds[next] == 1 && next != label => {
                 let tail = func.blocks[next].clone();
                 preds[next] = 0;
                 func.blocks[next].insts.clear();

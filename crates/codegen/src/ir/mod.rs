@@ -10,6 +10,8 @@
 
 mod builder;
 pub mod cfg;
+pub mod parse;
+mod text;
 pub mod verify;
 mod visit;
 
@@ -74,7 +76,7 @@ pub struct Inst {
     pub span: SourceSpan,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Op {
     Const(i64),
     /// Arithmetic. 32-bit forms use the low halves and leave the high half zero. `Div`, `Mod` are unsigned, `SDiv`, `SMod` signed;

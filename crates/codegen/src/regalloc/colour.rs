@@ -106,9 +106,10 @@ impl Colourer {
         for state in this.state.iter_mut().take(COLOURS) {
             *state = State::Fixed;
         }
-        for index in FIRST_VIRTUAL as usize..regs {
-            if present[index] {
-                this.file(VReg(index as u32));
+        for (index, &present) in present.iter().enumerate() {
+            let reg = VReg(index as u32);
+            if present && reg.is_virtual() {
+                this.file(reg);
             }
         }
         this

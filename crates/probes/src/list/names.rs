@@ -12,7 +12,7 @@ use crate::kprobe::is_eligible;
 use crate::provider::Provider;
 use crate::resolve::{ResolveError, ResolveOptions};
 use crate::timer::Unit;
-use crate::tracepoint::raw_prototype;
+use crate::tracepoint::raw_prototypes;
 use crate::uprobe;
 use crate::usdt::{self, UsdtTarget};
 use crate::wildcard::{Pattern, has_wildcard};
@@ -58,7 +58,7 @@ pub(super) fn find(
             found
         }
         Provider::Tracepoint => tracepoints(pattern, world, verbose)?,
-        Provider::RawTracepoint => raw_tracepoints(pattern, world, verbose)?,
+        Provider::RawTracepoint => raw_tracepoints(pattern, world, verbose),
         Provider::Kprobe | Provider::Kretprobe => {
             kernel_functions(provider, !target.is_empty(), pattern, world, verbose)?
         }
@@ -97,32 +97,27 @@ fn tracepoints(
     Ok(found)
 }
 
-fn raw_tracepoints(
-    pattern: &str,
-    world: &dyn World,
-    verbose: bool,
-) -> Result<Vec<Entry>, ResolveError> {
-    let pattern = Pattern::new(pattern);
+fn raw_tracepoints(pattern: &str, world: &dyn World, verbose: bool) -> Vec<Entry> {
+    let (pattern, everything) = (Pattern::new(pattern), Pattern::new("*"));
     let mut found = Vec::new();
-    for tracepoint in world.raw_tracepoints()? {
-        let module = tracepoint.module.as_deref().unwrap_or("vmlinux");
-        let full = format!("{module}:{}", tracepoint.name);
-        if !pattern.matches(&full) {
-            continue;
+    for (module, btf) in btfs(world, &everything) {
+        let module = module.as_deref().unwrap_or("vmlinux");
+        for (name, prototype) in raw_prototypes(&btf) {
+            let name = format!("{module}:{name}");
+            if !pattern.matches(&name) {
+                continue;
+            }
+            let params = match verbose {
+                true => prototype
+                    .iter()
+                    .map(|param| params::shown(&btf, param.type_id, &param.name))
+                    .collect(),
+                false => Vec::new(),
+            };
+            found.push(Entry { name, params });
         }
-        let mut params = Vec::new();
-        if verbose
-            && let Some(prototype) = raw_prototype(world, module, &tracepoint.name)
-            && let Some(btf) = params::btf_of(world, module)
-        {
-            params = prototype
-                .iter()
-                .map(|param| params::shown(&btf, param.type_id, &param.name))
-                .collect();
-        }
-        found.push(Entry { name: full, params });
     }
-    Ok(found)
+    found
 }
 
 fn kernel_functions(

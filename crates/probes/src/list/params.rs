@@ -15,13 +15,6 @@ pub(super) fn shown(btf: &Btf, type_id: u32, name: &str) -> String {
     format!("{} {name}", btf.type_name(TypeId(type_id)))
 }
 
-pub(super) fn btf_of(world: &dyn World, module: &str) -> Option<Arc<Btf>> {
-    match module {
-        "vmlinux" => world.btf().cloned(),
-        module => world.module_btf(module),
-    }
-}
-
 /// The context of an iterator, without what all iterators have.
 pub(super) fn of_iterator(world: &dyn World, kind: &str) -> Vec<String> {
     let of = || {

@@ -75,6 +75,10 @@ pub(super) fn open(path: &Path) -> Result<Arc<dyn Binary>, WorldError> {
             .collect();
         (segments, elf.kind() == ObjectKind::Dynamic)
     };
+    #[expect(
+        clippy::arc_with_non_send_sync,
+        reason = "the trait says `Arc` for worlds that share binaries; this one stays on its thread"
+    )]
     Ok(Arc::new(ElfFile {
         path: file,
         cache,

@@ -17,9 +17,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use beetrace_btf::Btf;
+use beetrace_btf::{Btf, Kind};
 
+use crate::fentry::btfs;
 use crate::tracepoint::{self, Format};
+use crate::wildcard::Pattern;
 use crate::world::{Binary, Feature, KernelFunction, World, WorldError};
 
 /// Answers whether the kernel can do something. Only the kernel engine may ask the kernel, so its caller brings one.
@@ -41,6 +43,8 @@ pub struct System {
     btf: OnceCell<Option<Arc<Btf>>>,
     modules: RefCell<HashMap<String, Option<Arc<Btf>>>>,
     functions: OnceCell<Result<Vec<KernelFunction>, WorldError>>,
+    /// Functions that were looked for by name.
+    found: RefCell<HashMap<String, Vec<KernelFunction>>>,
     binaries: RefCell<HashMap<PathBuf, Arc<dyn Binary>>>,
 }
 
@@ -55,6 +59,7 @@ impl System {
             btf: OnceCell::new(),
             modules: RefCell::default(),
             functions: OnceCell::new(),
+            found: RefCell::default(),
             binaries: RefCell::default(),
         }
     }
@@ -136,16 +141,15 @@ impl World for System {
     }
 
     fn raw_tracepoints(&self) -> Result<Vec<KernelFunction>, WorldError> {
-        let mut found: Vec<KernelFunction> = self
-            .btf()
-            .map(|btf| tracepoint::raw_names(btf, None))
-            .unwrap_or_default();
-        for module in self.modules() {
-            if let Some(btf) = self.module_btf(&module) {
-                found.extend(tracepoint::raw_names(&btf, Some(&module)));
-            }
-        }
-        Ok(found)
+        let everything = Pattern::new("*");
+        let found = btfs(self, &everything).flat_map(|(module, btf)| {
+            let names = tracepoint::raw_prototypes(&btf).into_keys();
+            names.map(move |name| KernelFunction {
+                module: module.clone(),
+                name,
+            })
+        });
+        Ok(found.collect())
     }
 
     fn kernel_functions(&self) -> Result<Vec<KernelFunction>, WorldError> {
@@ -153,15 +157,27 @@ impl World for System {
     }
 
     fn find_kernel_functions(&self, name: &str) -> Result<Vec<KernelFunction>, WorldError> {
-        match self.functions.get() {
-            Some(_) => Ok(self
-                .functions()?
-                .iter()
-                .filter(|function| function.name == name)
-                .cloned()
-                .collect()),
-            None => functions::find(self.traceable_functions.as_deref(), name),
+        if self.functions.get().is_some() {
+            let named = self.functions()?.iter().filter(|f| f.name == name);
+            return Ok(named.cloned().collect());
         }
+        // The kernel's list takes it a tenth of a second to write. Functions with BTF are in it, but for a few
+        // that the kernel refuses when it attaches.
+        let typed = self.btf().and_then(|btf| btf.find(Kind::Func, name));
+        if typed.is_some() && self.traceable_functions.is_none() {
+            return Ok(vec![KernelFunction {
+                module: None,
+                name: name.to_owned(),
+            }]);
+        }
+        if let Some(known) = self.found.borrow().get(name) {
+            return Ok(known.clone());
+        }
+        let found = functions::find(self.traceable_functions.as_deref(), name)?;
+        self.found
+            .borrow_mut()
+            .insert(name.to_owned(), found.clone());
+        Ok(found)
     }
 
     fn kernel_symbol(&self, name: &str) -> Result<Option<u64>, WorldError> {

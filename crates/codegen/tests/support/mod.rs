@@ -1,0 +1,59 @@
+//! What the tests of the back end share: two interpreters and a source of random programs.
+
+pub(crate) mod bpf;
+pub(crate) mod interpret;
+pub(crate) mod random;
+
+use beetrace_codegen::Target;
+
+/// What helpers do in both interpreters, and what a run left behind.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Trace {
+    /// Calls with effects, with the arguments that are numbers.
+    pub(crate) calls: Vec<(u32, Vec<u64>)>,
+}
+
+impl Trace {
+    /// Runs a helper: its result depends on its arguments and, unless it is pure, on the calls with effects so far.
+    pub(crate) fn call(&mut self, helper: u32, args: &[u64]) -> u64 {
+        let mut hash = u64::from(helper).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        for &arg in args {
+            hash = (hash ^ arg)
+                .wrapping_mul(0x2545_f491_4f6c_dd1d)
+                .rotate_left(23);
+        }
+        match helper {
+            PURE => hash,
+            READS => hash ^ self.calls.len() as u64,
+            _ => {
+                self.calls.push((helper, args.to_vec()));
+                hash ^ self.calls.len() as u64
+            }
+        }
+    }
+}
+
+/// `bpf_get_current_pid_tgid`
+pub(crate) const PURE: u32 = 14;
+/// `bpf_ktime_get_ns`
+pub(crate) const READS: u32 = 5;
+/// `bpf_jiffies64`
+pub(crate) const WRITES: u32 = 118;
+
+/// Bytes of the context that programs get; they may write the first eight.
+pub(crate) const CONTEXT: usize = 64;
+
+pub(crate) fn target(isa_v4: bool) -> Target {
+    Target {
+        isa_v4,
+        atomic_fetch: true,
+        ring_buffer: true,
+        bpf_loop: true,
+        for_each_map_elem: true,
+        lookup_percpu_elem: true,
+        ns_pid_tgid: true,
+        ktime_tai: true,
+        current_task_btf: true,
+        cpus: 2,
+    }
+}
