@@ -21,6 +21,33 @@ pub struct Target {
     pub ktime_tai: bool,
     /// `bpf_get_current_task_btf` (Linux 5.11).
     pub current_task_btf: bool,
+    /// Kernel memory behind a pointer of a known BTF type may be read directly in every kind of program.
+    pub direct_btf_loads: bool,
+    /// Whether beetrace runs in the first pid namespace, so that the kernel's own process numbers are right.
+    pub initial_pid_namespace: bool,
+    /// Failed memory reads and the like are reported as records (`-k`).
+    pub report_failures: bool,
     /// Number of possible processors.
     pub cpus: u32,
+}
+
+impl Default for Target {
+    /// A current kernel with one processor, seen from its first pid namespace.
+    fn default() -> Self {
+        Target {
+            isa_v4: true,
+            atomic_fetch: true,
+            ring_buffer: true,
+            bpf_loop: true,
+            for_each_map_elem: true,
+            lookup_percpu_elem: true,
+            ns_pid_tgid: true,
+            ktime_tai: true,
+            current_task_btf: true,
+            direct_btf_loads: true,
+            initial_pid_namespace: true,
+            report_failures: false,
+            cpus: 1,
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Building a function block by block.
 
-use beetrace_isa::{AluOp, JmpOp, Size, Width};
+use beetrace_isa::{AluOp, AtomicOp, JmpOp, Size, Width};
 use beetrace_object::{Signature, SourceSpan};
 
 use super::{
@@ -16,6 +16,8 @@ pub struct Builder {
     span: SourceSpan,
     /// Whether the current block has its terminator: what is appended then is unreachable and dropped.
     ended: Vec<bool>,
+    /// Blocks that jump to each block, each once.
+    preds: Vec<Vec<Block>>,
 }
 
 impl Builder {
@@ -34,6 +36,7 @@ impl Builder {
             current: Block(0),
             span: SourceSpan::default(),
             ended: Vec::new(),
+            preds: Vec::new(),
         };
         b.current = b.block(0).0;
         b
@@ -62,7 +65,39 @@ impl Builder {
             end_span: self.span,
         });
         self.ended.push(false);
+        self.preds.push(Vec::new());
         (block, params)
+    }
+
+    /// One more parameter of a block; [`Builder::push_arg`] must give it a value from every predecessor.
+    pub fn add_param(&mut self, block: Block) -> Value {
+        let value = self.value();
+        self.function.blocks[block.0 as usize].params.push(value);
+        value
+    }
+
+    /// Appends an argument to every jump from one block to another.
+    pub fn push_arg(&mut self, from: Block, to: Block, value: Value) {
+        let push = |target: &mut Target| {
+            if target.block == to {
+                target.args.push(value);
+            }
+        };
+        match &mut self.function.blocks[from.0 as usize].end {
+            Terminator::Jump(target) => push(target),
+            Terminator::Branch {
+                then, otherwise, ..
+            } => {
+                push(then);
+                push(otherwise);
+            }
+            Terminator::Return(_) | Terminator::Unreachable => {}
+        }
+    }
+
+    /// The blocks that jump to a block so far, each once.
+    pub fn predecessors(&self, block: Block) -> &[Block] {
+        &self.preds[block.0 as usize]
     }
 
     pub fn switch_to(&mut self, block: Block) {
@@ -86,6 +121,28 @@ impl Builder {
     fn value(&mut self) -> Value {
         self.function.values += 1;
         Value(self.function.values - 1)
+    }
+
+    /// A value that [`Builder::define`] defines later, in a block that dominates its uses.
+    pub fn declare(&mut self) -> Value {
+        self.value()
+    }
+
+    /// Appends the instruction that gives a declared value.
+    pub fn define(&mut self, value: Value, op: Op) {
+        self.append(op, Some(value));
+    }
+
+    /// A constant at the end of any block, be it ended or not.
+    pub fn const_in(&mut self, block: Block, n: i64) -> Value {
+        let value = self.value();
+        let span = self.span;
+        self.function.blocks[block.0 as usize].insts.push(Inst {
+            op: Op::Const(n),
+            result: Some(value),
+            span,
+        });
+        value
     }
 
     fn append(&mut self, op: Op, result: Option<Value>) {
@@ -180,10 +237,45 @@ impl Builder {
         })
     }
 
+    /// An atomic operation; with `fetch` its result is what was in memory before.
+    pub fn atomic(&mut self, op: AtomicOp, size: Size, base: Value, offset: i32, value: Value) {
+        let fetches = !matches!(
+            op,
+            AtomicOp::Add { fetch: false }
+                | AtomicOp::Or { fetch: false }
+                | AtomicOp::And { fetch: false }
+                | AtomicOp::Xor { fetch: false }
+        );
+        let result = fetches.then(|| self.value());
+        self.append(
+            Op::Atomic {
+                op,
+                size,
+                base,
+                offset,
+                value,
+            },
+            result,
+        );
+    }
+
     fn end(&mut self, end: Terminator) {
         let index = self.current.0 as usize;
         if !self.ended[index] {
             self.ended[index] = true;
+            let targets = match &end {
+                Terminator::Jump(target) => [Some(target.block), None],
+                Terminator::Branch {
+                    then, otherwise, ..
+                } => [Some(then.block), Some(otherwise.block)],
+                Terminator::Return(_) | Terminator::Unreachable => [None, None],
+            };
+            for target in targets.into_iter().flatten() {
+                let preds = &mut self.preds[target.0 as usize];
+                if !preds.contains(&self.current) {
+                    preds.push(self.current);
+                }
+            }
             self.function.blocks[index].end = end;
             self.function.blocks[index].end_span = self.span;
         }

@@ -1,0 +1,348 @@
+//! What all programs of a script share: maps and the table of records.
+
+use std::collections::HashMap;
+
+use beetrace_lang::span::Span;
+use beetrace_lang::typed::{MapId, MapInfo, Program, StringTable};
+use beetrace_lang::types::{StackType, Type};
+use beetrace_object::{
+    Aggregate, Layout, Map, MapKind, MapRole, Object, Parameter, Record, SourceText, StackMode,
+    UserMap,
+};
+
+use super::{LowerError, Result, analysis, tables};
+use crate::target::Target;
+
+/// Size of the ring buffer in bytes where the engine does not choose another.
+const RING_BYTES: u32 = 256 * 1024;
+/// Bytes of a row of a table of strings.
+const TABLE_ROW: u32 = 64;
+/// Buckets of a map of stacks.
+const STACK_BUCKETS: u32 = 8192;
+/// Bytes that the kernel gives a per-CPU value at the most (`PCPU_MIN_UNIT_SIZE`).
+pub(super) const PER_CPU_LIMIT: u32 = 32 * 1024;
+
+/// The object while it grows.
+pub(crate) struct Unit<'p> {
+    pub(super) program: &'p Program,
+    pub(super) target: &'p Target,
+    pub(super) script: analysis::Script,
+    maps: Vec<Map>,
+    records: Vec<Record>,
+    records_map: Option<u32>,
+    losses_map: Option<u32>,
+    constants_map: Option<u32>,
+    constants: Constants,
+    parameters_map: Option<u32>,
+    parameters: Vec<Parameter>,
+    tables: HashMap<StringTable, u32>,
+    frames: HashMap<Frames, u32>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Frames {
+    build_id: bool,
+    limit: u32,
+}
+
+/// Bytes that programs read but never write.
+#[derive(Default)]
+struct Constants {
+    bytes: Vec<u8>,
+    known: HashMap<Vec<u8>, u32>,
+    /// Where zeros lie, and how many.
+    zeros: Option<(u32, u32)>,
+}
+
+impl<'p> Unit<'p> {
+    pub(super) fn new(program: &'p Program, target: &'p Target) -> Self {
+        let mut unit = Unit {
+            program,
+            target,
+            script: analysis::Script::new(program),
+            maps: Vec::new(),
+            records: Vec::new(),
+            records_map: None,
+            losses_map: None,
+            constants_map: None,
+            constants: Constants::default(),
+            parameters_map: None,
+            parameters: Vec::new(),
+            tables: HashMap::new(),
+            frames: HashMap::new(),
+        };
+        for info in &program.maps {
+            let map = unit.user_map(info);
+            unit.maps.push(map);
+        }
+        for (index, info) in program.maps.iter().enumerate() {
+            let (key, value) = (unit.layout(&info.key), unit.layout(&info.value));
+            if let Some(map) = unit.maps.get_mut(index) {
+                map.role = MapRole::User(UserMap {
+                    key,
+                    value,
+                    scalar: info.is_scalar(),
+                });
+            }
+        }
+        unit
+    }
+
+    fn user_map(&self, info: &MapInfo) -> Map {
+        let key_size = match self.size_of(&info.key) {
+            0 => 4,
+            _ if !info.kind.is_hash() => 4,
+            size => size,
+        };
+        Map {
+            name: info.name.clone(),
+            kind: info.kind,
+            key_size,
+            value_size: self.size_of(&info.value).max(1),
+            max_entries: info.max_entries.max(1),
+            role: MapRole::User(UserMap {
+                key: Layout::Unit,
+                value: Layout::Unit,
+                scalar: info.is_scalar(),
+            }),
+        }
+    }
+
+    pub(super) fn map_info(&self, map: MapId, span: Span) -> Result<&'p MapInfo> {
+        self.program
+            .maps
+            .get(map.0 as usize)
+            .ok_or(LowerError::Malformed {
+                what: "a map that does not exist",
+                span,
+            })
+    }
+
+    pub(super) fn map(&self, index: u32) -> Option<&Map> {
+        self.maps.get(index as usize)
+    }
+
+    pub(super) fn add_map(&mut self, map: Map) -> u32 {
+        self.maps.push(map);
+        self.maps.len() as u32 - 1
+    }
+
+    pub(super) fn map_mut(&mut self, index: u32) -> Option<&mut Map> {
+        self.maps.get_mut(index as usize)
+    }
+
+    /// The number of a kind of record.
+    pub(super) fn record(&mut self, record: Record) -> u32 {
+        if let Some(index) = self.records.iter().position(|r| *r == record) {
+            return index as u32;
+        }
+        self.records.push(record);
+        self.records.len() as u32 - 1
+    }
+
+    pub(super) fn record_size(&self, index: u32) -> u32 {
+        self.records.get(index as usize).map_or(0, Record::size)
+    }
+
+    /// The ring buffer, or the perf event array where there is none.
+    pub(super) fn records_map(&mut self) -> u32 {
+        if let Some(index) = self.records_map {
+            return index;
+        }
+        let ring = self.target.ring_buffer;
+        let index = self.add_map(Map {
+            name: "records".into(),
+            kind: if ring {
+                MapKind::RingBuf
+            } else {
+                MapKind::PerfEventArray
+            },
+            key_size: if ring { 0 } else { 4 },
+            value_size: if ring { 0 } else { 4 },
+            max_entries: if ring { RING_BYTES } else { self.target.cpus },
+            role: MapRole::Records,
+        });
+        self.records_map = Some(index);
+        index
+    }
+
+    pub(super) fn losses_map(&mut self) -> u32 {
+        if let Some(index) = self.losses_map {
+            return index;
+        }
+        let index = self.add_map(Map {
+            name: "losses".into(),
+            kind: MapKind::PerCpuArray,
+            key_size: 4,
+            value_size: beetrace_object::Loss::ALL.len() as u32 * 8,
+            max_entries: 1,
+            role: MapRole::Losses,
+        });
+        self.losses_map = Some(index);
+        index
+    }
+
+    fn constants_map(&mut self) -> u32 {
+        if let Some(index) = self.constants_map {
+            return index;
+        }
+        let index = self.add_map(Map {
+            name: "constants".into(),
+            kind: MapKind::Array,
+            key_size: 4,
+            value_size: 8,
+            max_entries: 1,
+            role: MapRole::Constants(Vec::new()),
+        });
+        self.constants_map = Some(index);
+        index
+    }
+
+    /// Where bytes lie that never change: a map and an offset, a multiple of eight.
+    pub(super) fn constant(&mut self, bytes: &[u8]) -> (u32, u32) {
+        let map = self.constants_map();
+        if let Some(&offset) = self.constants.known.get(bytes) {
+            return (map, offset);
+        }
+        let offset = self.constants.push(bytes);
+        self.constants.known.insert(bytes.to_vec(), offset);
+        (map, offset)
+    }
+
+    /// Where so many zeros lie.
+    pub(super) fn zeros(&mut self, len: u32) -> (u32, u32) {
+        let map = self.constants_map();
+        if let Some((offset, have)) = self.constants.zeros
+            && have >= len
+        {
+            return (map, offset);
+        }
+        let offset = self.constants.push(&vec![0; len as usize]);
+        self.constants.zeros = Some((offset, len));
+        (map, offset)
+    }
+
+    /// Where a parameter lies: a map and an offset.
+    pub(super) fn parameter(&mut self, parameter: Parameter) -> (u32, u32) {
+        let map = match self.parameters_map {
+            Some(index) => index,
+            None => self.add_map(Map {
+                name: "parameters".into(),
+                kind: MapKind::Array,
+                key_size: 4,
+                value_size: 8,
+                max_entries: 1,
+                role: MapRole::Parameters(Vec::new()),
+            }),
+        };
+        self.parameters_map = Some(map);
+        let known = self.parameters.iter().position(|p| *p == parameter);
+        let position = known.unwrap_or_else(|| {
+            self.parameters.push(parameter);
+            self.parameters.len() - 1
+        });
+        (map, position as u32 * 8)
+    }
+
+    /// The map of a table of strings.
+    pub(super) fn table(&mut self, table: StringTable) -> u32 {
+        if let Some(&index) = self.tables.get(&table) {
+            return index;
+        }
+        let (name, rows) = tables::rows(table);
+        let width = TABLE_ROW;
+        let mut bytes = vec![0; rows.len() * width as usize];
+        for (row, text) in bytes.chunks_exact_mut(width as usize).zip(rows) {
+            let text = if text.is_empty() {
+                tables::unknown(table)
+            } else {
+                text
+            };
+            for (to, from) in row.iter_mut().zip(text.bytes()) {
+                *to = from;
+            }
+        }
+        let index = self.add_map(Map {
+            name: name.into(),
+            kind: MapKind::Array,
+            key_size: 4,
+            value_size: width,
+            max_entries: rows.len() as u32,
+            role: MapRole::Table(bytes),
+        });
+        self.tables.insert(table, index);
+        index
+    }
+
+    /// The map that keeps the frames of stacks of a type.
+    pub(super) fn frames_map(&mut self, stack: StackType) -> u32 {
+        let frames = Frames {
+            build_id: stack.mode == StackMode::BuildId,
+            limit: stack.limit.clamp(1, 1024),
+        };
+        if let Some(&index) = self.frames.get(&frames) {
+            return index;
+        }
+        let frame_size = if frames.build_id { 32 } else { 8 };
+        let index = self.add_map(Map {
+            name: format!("stacks_{}", frames.limit),
+            kind: MapKind::StackTrace,
+            key_size: 4,
+            value_size: frames.limit * frame_size,
+            max_entries: STACK_BUCKETS,
+            role: MapRole::Frames {
+                build_id: frames.build_id,
+            },
+        });
+        self.frames.insert(frames, index);
+        index
+    }
+
+    /// Whether a map's value is the sum of what every processor keeps for itself.
+    pub(super) fn value_is_per_cpu_sum(&self, info: &MapInfo) -> bool {
+        info.value.is_aggregate() && info.kind.is_per_cpu()
+    }
+
+    pub(super) fn is_scratch_sized(&self, size: u32) -> bool {
+        size > self.program.on_stack_limit.clamp(8, 128)
+    }
+
+    pub(super) fn finish(mut self) -> Object {
+        if let Some(map) = self.constants_map.and_then(|i| self.maps.get_mut(i as usize)) {
+            let bytes = std::mem::take(&mut self.constants.bytes);
+            map.value_size = (bytes.len() as u32).max(8);
+            map.role = MapRole::Constants(bytes);
+        }
+        if let Some(map) = self.parameters_map.and_then(|i| self.maps.get_mut(i as usize)) {
+            map.value_size = (self.parameters.len() as u32 * 8).max(8);
+            map.role = MapRole::Parameters(std::mem::take(&mut self.parameters));
+        }
+        let sources = self.program.sources.iter().map(|(_, source)| SourceText {
+            name: source.name.clone(),
+            text: source.text.to_string(),
+        });
+        Object {
+            license: self.program.license.clone(),
+            programs: Vec::new(),
+            maps: self.maps,
+            records: self.records,
+            sources: sources.collect(),
+            config: self.program.config.clone(),
+        }
+    }
+}
+
+impl Constants {
+    fn push(&mut self, bytes: &[u8]) -> u32 {
+        let offset = self.bytes.len() as u32;
+        self.bytes.extend_from_slice(bytes);
+        let padded = self.bytes.len().next_multiple_of(8);
+        self.bytes.resize(padded, 0);
+        offset
+    }
+}
+
+/// The members of a record by their types.
+pub(super) fn fields(unit: &mut Unit<'_>, types: &[Type]) -> std::sync::Arc<Aggregate> {
+    unit.aggregate(types.iter().map(|t| (String::new(), t.clone())))
+}
