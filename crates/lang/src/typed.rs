@@ -14,6 +14,7 @@ use std::sync::Arc;
 use beetrace_object::{Config, Destination, Format, MapKind, Parameter, ProbeSpec, ProgramKind};
 
 pub use beetrace_probes::Context;
+pub use beetrace_probes::usdt::{Argument as UsdtArgument, Place as UsdtPlace};
 
 use crate::ast::BinaryOp;
 use crate::span::{Sources, Span};

@@ -288,7 +288,6 @@ impl Builder {
         }));
     }
 
-    #[expect(clippy::too_many_arguments, reason = "a branch has that many parts")]
     pub fn branch(
         &mut self,
         op: JmpOp,

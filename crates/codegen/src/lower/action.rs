@@ -36,9 +36,7 @@ impl Lower<'_, '_> {
                 let args: Vec<&Expr> = args.iter().collect();
                 self.send_values(action, &args)
             }
-            Action::PrintValue(value) => {
-                self.send_values(object::Action::PrintValue, &[value])
-            }
+            Action::PrintValue(value) => self.send_values(object::Action::PrintValue, &[value]),
             Action::Unwatch(address) => self.send_values(object::Action::Unwatch, &[address]),
             Action::PrintMap { map, top, div } => {
                 let (record, _) = self.record(

@@ -82,7 +82,9 @@ impl ProbeFacts {
             functions: 0,
             assigned: Vec::new(),
         };
-        scan.facts.vars.resize_with(probe.vars.len(), VarFacts::default);
+        scan.facts
+            .vars
+            .resize_with(probe.vars.len(), VarFacts::default);
         if let Some(predicate) = &probe.predicate {
             scan.expr(predicate);
         }
@@ -209,7 +211,6 @@ impl<'a> Scan<'a> {
         self.block(body);
         self.current = outer;
     }
-
 }
 
 impl<'a> Visit<'a> for Scan<'a> {

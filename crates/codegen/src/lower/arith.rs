@@ -35,9 +35,7 @@ impl Lower<'_, '_> {
     /// A 64-bit result cut to an integer's type.
     pub(super) fn wrap(&mut self, value: Value, ty: &Type) -> Value {
         match self.unit.repr(ty) {
-            Repr::Scalar { size, signed } if size != Size::B8 => {
-                self.f.b.ext(size, signed, value)
-            }
+            Repr::Scalar { size, signed } if size != Size::B8 => self.f.b.ext(size, signed, value),
             _ => value,
         }
     }
@@ -51,12 +49,7 @@ impl Lower<'_, '_> {
         }
         if matches!(
             op,
-            BinaryOp::Eq
-                | BinaryOp::Ne
-                | BinaryOp::Lt
-                | BinaryOp::Le
-                | BinaryOp::Gt
-                | BinaryOp::Ge
+            BinaryOp::Eq | BinaryOp::Ne | BinaryOp::Lt | BinaryOp::Le | BinaryOp::Gt | BinaryOp::Ge
         ) {
             return match self.jump_op(*op, left) {
                 Some(op) => {
@@ -186,7 +179,7 @@ impl Lower<'_, '_> {
         };
         let fits = to == Size::B8
             || (to == from && to_signed == from_signed)
-            || (to > from && !(from_signed && !to_signed));
+            || (to > from && (to_signed || !from_signed));
         if fits {
             value
         } else {

@@ -14,13 +14,14 @@ use super::percpu::Entry;
 use super::ssa::{Fork, Ssa};
 use super::unit::PER_CPU_LIMIT;
 use super::vars::VarPlace;
-use super::{LowerError, Result, Unit, source_span};
+use super::{LowerError, Result, Room, Unit, source_span};
 use crate::ir::{Block, Builder, Effect, FuncId, Function, Module, Op, Slot, Value};
 
 /// Bytes of stack that a function's slots take at the most; the rest of the 512 is for registers that must be kept, and for callbacks.
 const ENTRY_STACK: u32 = 320;
 const ENTRY_STACK_WITH_CALLBACKS: u32 = 192;
 const CALLBACK_STACK: u32 = 80;
+const SCARCE_STACK: u32 = 64;
 
 /// What is captured by callbacks begins with these words.
 pub(super) const FRAME_CONTEXT: i64 = 0;
@@ -98,11 +99,7 @@ pub(super) struct Mark {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Test(pub(super) JmpOp, pub(super) Value, pub(super) Value);
 
-pub(super) fn lower_probe<'p>(
-    unit: &mut Unit<'p>,
-    probe: &'p Probe,
-    index: u32,
-) -> Result<Module> {
+pub(super) fn lower_probe<'p>(unit: &mut Unit<'p>, probe: &'p Probe, index: u32) -> Result<Module> {
     let facts = ProbeFacts::new(unit.program, unit.target, probe);
     let mut lower = Lower {
         btf_vars: facts.vars.iter().map(|v| v.btf).collect(),
@@ -390,11 +387,7 @@ impl<'u, 'p> Lower<'u, 'p> {
     /// The smaller of an unsigned value and a constant, in a way that the verifier follows.
     pub(super) fn at_most(&mut self, value: Value, limit: i64) -> Result<Value> {
         let limit = self.iconst(limit);
-        self.choose(
-            Test(JmpOp::Gt, value, limit),
-            |_| Ok(limit),
-            |_| Ok(value),
-        )
+        self.choose(Test(JmpOp::Gt, value, limit), |_| Ok(limit), |_| Ok(value))
     }
 
     pub(super) fn fork(&self) -> Fork {
@@ -469,6 +462,7 @@ impl<'u, 'p> Lower<'u, 'p> {
 
     fn slot_within_budget(&mut self, size: u32) -> Option<Slot> {
         let budget = match (self.is_entry(), self.facts.has_callbacks) {
+            _ if self.unit.room == Room::Scarce => SCARCE_STACK,
             (false, _) => CALLBACK_STACK,
             (true, true) => ENTRY_STACK_WITH_CALLBACKS,
             (true, false) => ENTRY_STACK,

@@ -4,10 +4,10 @@ use beetrace_isa::{JmpOp, Size};
 use beetrace_lang::typed::{Cast, Expr, ExprKind};
 use beetrace_lang::types::Type;
 
+use super::Result;
 use super::func::{Lower, Test};
 use super::layout::Repr;
 use super::memory::Place;
-use super::Result;
 
 /// What lies behind the end of a string, and between members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -256,10 +256,8 @@ impl Lower<'_, '_> {
 
     /// A value in memory as one of another type.
     fn convert_place(&mut self, from: Place, have: &Type, to: Place, want: &Type) -> Result<()> {
-        if let (
-            Repr::Scalar { size, signed },
-            Repr::Scalar { size: wanted, .. },
-        ) = (self.unit.repr(have), self.unit.repr(want))
+        if let (Repr::Scalar { size, signed }, Repr::Scalar { size: wanted, .. }) =
+            (self.unit.repr(have), self.unit.repr(want))
         {
             let value = self.load(from, size, signed)?;
             let value = self.convert(value, have, want);
@@ -291,10 +289,7 @@ impl Lower<'_, '_> {
             _ => {
                 let (have, want) = (self.unit.size_of(have), self.unit.size_of(want));
                 self.copy(to, from, have.min(want))?;
-                self.zero(
-                    to.at(i64::from(have)),
-                    want.saturating_sub(have),
-                );
+                self.zero(to.at(i64::from(have)), want.saturating_sub(have));
                 return Ok(());
             }
         };

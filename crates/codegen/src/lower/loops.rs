@@ -6,7 +6,7 @@ use beetrace_lang::typed::{Expr, MapId, Stmt, VarId};
 use beetrace_object::Signature;
 
 use super::analysis::{RangePlan, assigned_vars, constant, range_plan};
-use super::func::{FRAME_VARS, Growing, Lower, LoopTargets, Test};
+use super::func::{FRAME_VARS, Growing, LoopTargets, Lower, Test};
 use super::layout::Repr;
 use super::memory::{Memory, Place};
 use super::percpu::Entry;

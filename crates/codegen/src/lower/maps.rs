@@ -102,7 +102,12 @@ impl Lower<'_, '_> {
     }
 
     /// A composite value where it lies in the map, or zeros.
-    pub(super) fn map_place(&mut self, map: MapId, key: Option<&Expr>, expr: &Expr) -> Result<Place> {
+    pub(super) fn map_place(
+        &mut self,
+        map: MapId,
+        key: Option<&Expr>,
+        expr: &Expr,
+    ) -> Result<Place> {
         if let Some(place) = self.direct(map, expr.span)? {
             return Ok(place);
         }
@@ -326,7 +331,13 @@ impl Lower<'_, '_> {
         self.when(Test(JmpOp::Ne, result, zero), |l| l.update_failed(result))
     }
 
-    pub(super) fn update_with(&mut self, map: MapId, key: Value, value: Value, flags: i64) -> Value {
+    pub(super) fn update_with(
+        &mut self,
+        map: MapId,
+        key: Value,
+        value: Value,
+        flags: i64,
+    ) -> Value {
         let map = self.map_ref(map.0);
         let flags = self.iconst(flags);
         self.call(

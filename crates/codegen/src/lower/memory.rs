@@ -28,7 +28,10 @@ pub(super) enum Memory {
     /// The kernel's or the user's: the address tells.
     Any,
     /// Behind a pointer that the verifier knows as a pointer to that struct.
-    Btf { id: StructId, is_never_null: bool },
+    Btf {
+        id: StructId,
+        is_never_null: bool,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +88,7 @@ impl Place {
     }
 
     /// Whether an access of that size may be made at an offset from the place.
-    fn allows(self, at: u32, size: Size) -> bool {
+    pub(super) fn allows(self, at: u32, size: Size) -> bool {
         self.memory != Memory::Stack
             || (self.offset.wrapping_add(i64::from(at))) % i64::from(size.bytes()) == 0
     }
@@ -285,7 +288,10 @@ impl Lower<'_, '_> {
         let used = bytes
             .get(..bytes.len().min(len as usize))
             .unwrap_or_default();
-        let text = (used.len() as u32).checked_next_multiple_of(8).unwrap_or(len).min(len);
+        let text = (used.len() as u32)
+            .checked_next_multiple_of(8)
+            .unwrap_or(len)
+            .min(len);
         if text > UNROLLED {
             let from = self.constant(used);
             self.copy(to, from, used.len() as u32)?;
@@ -318,10 +324,7 @@ impl Lower<'_, '_> {
     }
 
     /// What a scalar type is in memory.
-    pub(super) fn scalar_repr(
-        &self,
-        expr: &beetrace_lang::typed::Expr,
-    ) -> Result<(Size, bool)> {
+    pub(super) fn scalar_repr(&self, expr: &beetrace_lang::typed::Expr) -> Result<(Size, bool)> {
         match self.unit.repr(&expr.ty) {
             Repr::Scalar { size, signed } => Ok((size, signed)),
             _ => Err(LowerError::Malformed {

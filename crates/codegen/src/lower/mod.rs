@@ -30,9 +30,6 @@ mod unit;
 mod vars;
 mod walk;
 
-#[cfg(test)]
-mod tests;
-
 use beetrace_lang::span::Span;
 use beetrace_lang::typed::{Probe, Program};
 use beetrace_object::{Object, ProgramKind, SourceSpan};
@@ -82,8 +79,20 @@ pub(crate) struct Lowered<'p> {
     pub(crate) modules: Vec<(&'p Probe, ProgramKind, Module)>,
 }
 
-pub(crate) fn lower<'p>(program: &'p Program, target: &'p Target) -> Result<Lowered<'p>> {
-    let mut unit = Unit::new(program, target);
+/// How much of the 512 bytes of stack values may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Room {
+    Normal,
+    /// As little as can be: registers need the stack.
+    Scarce,
+}
+
+pub(crate) fn lower<'p>(
+    program: &'p Program,
+    target: &'p Target,
+    room: Room,
+) -> Result<Lowered<'p>> {
+    let mut unit = Unit::new(program, target, room);
     let mut modules = Vec::with_capacity(program.probes.len());
     for (index, probe) in program.probes.iter().enumerate() {
         let module = func::lower_probe(&mut unit, probe, index as u32)?;

@@ -29,11 +29,11 @@ impl Lower<'_, '_> {
                 })?;
                 Ok(self.address(place))
             }
-            ExprKind::AddressOfMap { map, key } => self.map_address(*map, key.as_deref(), expr.span),
-            ExprKind::MapGet { map, key } => self.map_get(*map, key.as_deref(), expr),
-            ExprKind::MapAggregate { map, key } => {
-                self.map_aggregate(*map, key.as_deref(), expr)
+            ExprKind::AddressOfMap { map, key } => {
+                self.map_address(*map, key.as_deref(), expr.span)
             }
+            ExprKind::MapGet { map, key } => self.map_get(*map, key.as_deref(), expr),
+            ExprKind::MapAggregate { map, key } => self.map_aggregate(*map, key.as_deref(), expr),
             ExprKind::HasKey { map, key } => self.has_key(*map, key),
             ExprKind::Find { map, key, var } => self.find(*map, key, *var, expr.span),
             ExprKind::Delete { map, key, warn } => {

@@ -3,7 +3,7 @@
 use beetrace_lang::typed::{Stmt, StmtKind};
 
 use super::Result;
-use super::func::{Lower, LoopTargets};
+use super::func::{LoopTargets, Lower};
 
 impl Lower<'_, '_> {
     pub(super) fn stmts(&mut self, stmts: &[Stmt]) -> Result<()> {

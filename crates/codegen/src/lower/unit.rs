@@ -10,7 +10,7 @@ use beetrace_object::{
     UserMap,
 };
 
-use super::{LowerError, Result, analysis, tables};
+use super::{LowerError, Result, Room, analysis, tables};
 use crate::target::Target;
 
 /// Size of the ring buffer in bytes where the engine does not choose another.
@@ -26,6 +26,7 @@ pub(super) const PER_CPU_LIMIT: u32 = 32 * 1024;
 pub(crate) struct Unit<'p> {
     pub(super) program: &'p Program,
     pub(super) target: &'p Target,
+    pub(super) room: Room,
     pub(super) script: analysis::Script,
     maps: Vec<Map>,
     records: Vec<Record>,
@@ -55,10 +56,11 @@ struct Constants {
 }
 
 impl<'p> Unit<'p> {
-    pub(super) fn new(program: &'p Program, target: &'p Target) -> Self {
+    pub(super) fn new(program: &'p Program, target: &'p Target, room: Room) -> Self {
         let mut unit = Unit {
             program,
             target,
+            room,
             script: analysis::Script::new(program),
             maps: Vec::new(),
             records: Vec::new(),
@@ -304,16 +306,26 @@ impl<'p> Unit<'p> {
     }
 
     pub(super) fn is_scratch_sized(&self, size: u32) -> bool {
-        size > self.program.on_stack_limit.clamp(8, 128)
+        let limit = match self.room {
+            Room::Normal => self.program.on_stack_limit.clamp(8, 128),
+            Room::Scarce => 8,
+        };
+        size > limit
     }
 
     pub(super) fn finish(mut self) -> Object {
-        if let Some(map) = self.constants_map.and_then(|i| self.maps.get_mut(i as usize)) {
+        if let Some(map) = self
+            .constants_map
+            .and_then(|i| self.maps.get_mut(i as usize))
+        {
             let bytes = std::mem::take(&mut self.constants.bytes);
             map.value_size = (bytes.len() as u32).max(8);
             map.role = MapRole::Constants(bytes);
         }
-        if let Some(map) = self.parameters_map.and_then(|i| self.maps.get_mut(i as usize)) {
+        if let Some(map) = self
+            .parameters_map
+            .and_then(|i| self.maps.get_mut(i as usize))
+        {
             map.value_size = (self.parameters.len() as u32 * 8).max(8);
             map.role = MapRole::Parameters(std::mem::take(&mut self.parameters));
         }

@@ -11,7 +11,7 @@ use super::into::Fill;
 use super::layout::Repr;
 use super::memory::Place;
 use super::walk::{Visit, walk_expr, walk_stmt};
-use super::{LowerError, Result};
+use super::{LowerError, Result, Room};
 use crate::ir::Value;
 
 /// Bytes of captured variables on the stack at the most; the others go to scratch memory.
@@ -52,12 +52,14 @@ impl Lower<'_, '_> {
             let size = round_up(self.unit.size_of(&var.ty).max(1));
             let is_scalar = matches!(self.unit.repr(&var.ty), Repr::Scalar { .. });
             let is_small = !self.unit.is_scratch_sized(size);
+            let is_scarce = self.unit.room == Room::Scarce;
             let place = if loops.contains(&id) && !captured && !whole {
                 VarPlace::Entry
             } else if is_scalar && !captured && !addressed {
                 VarPlace::Register
             } else if captured {
-                if is_small && self.frame_size + size <= fixed + FRAME_LIMIT {
+                let limit = if is_scarce { 0 } else { FRAME_LIMIT };
+                if is_small && self.frame_size + size <= fixed + limit {
                     let at = self.frame_size;
                     self.frame_size += size;
                     VarPlace::Frame(at)
@@ -67,10 +69,10 @@ impl Lower<'_, '_> {
             } else {
                 let function = facts.and_then(|f| f.functions.first().copied());
                 let used = planned.entry(function.unwrap_or(0)).or_default();
-                let limit = if function.unwrap_or(0) == 0 {
-                    ENTRY_LIMIT
-                } else {
-                    CALLBACK_LIMIT
+                let limit = match function.unwrap_or(0) {
+                    _ if is_scarce => 0,
+                    0 => ENTRY_LIMIT,
+                    _ => CALLBACK_LIMIT,
                 };
                 if is_small && *used + size <= limit {
                     *used += size;

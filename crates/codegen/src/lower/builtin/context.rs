@@ -1,9 +1,8 @@
 //! What the event itself tells: the traced function, the mode of the processor, arguments of USDT probes.
 
 use beetrace_isa::{AluOp, JmpOp, Size, Width, helper};
-use beetrace_lang::typed::Context;
+use beetrace_lang::typed::{Context, UsdtArgument, UsdtPlace};
 use beetrace_object::{Event, ProgramKind};
-use beetrace_probes::usdt::{Argument, Place as UsdtPlace};
 
 use crate::ir::{Effect, Value};
 use crate::lower::Result;
@@ -43,7 +42,7 @@ impl Lower<'_, '_> {
         Ok(self.f.b.compare(JmpOp::Eq, Width::W64, level, user))
     }
 
-    pub(super) fn usdt_argument(&mut self, argument: &Argument) -> Result<Value> {
+    pub(super) fn usdt_argument(&mut self, argument: &UsdtArgument) -> Result<Value> {
         let size = Size::from_bytes(u64::from(argument.size)).unwrap_or(Size::B8);
         match &argument.place {
             UsdtPlace::Constant(n) => Ok(self.iconst(*n)),

@@ -31,9 +31,7 @@ impl Lower<'_, '_> {
     }
 
     fn numbers_are_right(&self, initial_namespace: bool) -> bool {
-        initial_namespace
-            || self.unit.target.initial_pid_namespace
-            || !self.unit.target.ns_pid_tgid
+        initial_namespace || self.unit.target.initial_pid_namespace || !self.unit.target.ns_pid_tgid
     }
 
     /// A word of `struct bpf_pidns_info`, which holds the thread and then the process; zero for one of another namespace.

@@ -85,7 +85,10 @@ impl Lower<'_, '_> {
 
     fn equals_literal(&mut self, text: &Expr, literal: &[u8], limit: u32) -> Result<Value> {
         let size = self.unit.size_of(&text.ty);
-        let length = literal.iter().position(|&b| b == 0).unwrap_or(literal.len());
+        let length = literal
+            .iter()
+            .position(|&b| b == 0)
+            .unwrap_or(literal.len());
         let mut wanted = literal.get(..length).unwrap_or_default().to_vec();
         wanted.push(0);
         wanted.truncate(limit as usize);
