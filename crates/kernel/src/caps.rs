@@ -70,8 +70,8 @@ pub(crate) fn bpf_error(action: String, source: io::Error) -> Error {
         "CAP_PERFMON"
     } else {
         not_by_capability(privileges).unwrap_or(
-            "more than this process may: the kernel refuses bpf(2) although CAP_BPF and CAP_PERFMON are there \
-             (an older kernel may need a higher limit of locked memory, `ulimit -l unlimited`)",
+            "more than CAP_BPF and CAP_PERFMON, which are there: a security module forbids it, \
+             or, before Linux 5.11, the limit of locked memory (`ulimit -l`)",
         )
     };
     Error::Permission { action, capability }
@@ -86,9 +86,8 @@ pub(crate) fn perf_error(action: String, source: io::Error) -> Error {
     let capability = if !privileges.may_trace() {
         "CAP_PERFMON (or a lower kernel.perf_event_paranoid)"
     } else {
-        not_by_capability(privileges).unwrap_or(
-            "more than this process may: the kernel refuses perf events although CAP_PERFMON is there",
-        )
+        not_by_capability(privileges)
+            .unwrap_or("more than CAP_PERFMON, which is there: a security module forbids it")
     };
     Error::Permission { action, capability }
 }

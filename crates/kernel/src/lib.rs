@@ -32,7 +32,10 @@
 
 mod attach;
 mod caps;
+mod child;
+mod features;
 mod gate;
+mod info;
 mod kernel;
 mod load;
 mod loss;
@@ -49,4 +52,7 @@ mod system;
 mod verdict;
 
 pub use caps::Privileges;
+pub use child::Child;
+pub use features::{Feature, Features};
+pub use info::{Section, info};
 pub use kernel::Kernel;

@@ -107,6 +107,11 @@ impl Map {
         bpf::map_freeze(self.as_fd())
     }
 
+    /// Whether the kernel reads entries of such a map in batches.
+    pub(crate) fn has_batches(&self) -> bool {
+        self.entries_in_batches().is_ok()
+    }
+
     /// All entries, in no order. A key that is added or deleted meanwhile may be there or not.
     pub(crate) fn entries(&self) -> io::Result<Vec<Entry>> {
         match self.entries_in_batches() {

@@ -9,6 +9,7 @@ use beetrace_engine::Error;
 use beetrace_object::Event;
 
 use super::{c_string, failed, perf_event, refused};
+use crate::sys::attr::attach_type::TRACE_KPROBE_MULTI;
 use crate::sys::bpf;
 use crate::sys::errno;
 use crate::sys::perf::{self, EventAttr, Scope};
@@ -93,7 +94,7 @@ pub(crate) fn attach_many(
         .collect::<Result<Vec<CString>, Error>>()?;
     let names: Vec<&CStr> = names.iter().map(CString::as_c_str).collect();
     let cookies: Vec<u64> = symbols.iter().map(|(_, cookie)| *cookie).collect();
-    bpf::link_kprobe_multi(program, &names, &cookies, is_return)
+    bpf::link_kprobe_multi(program, TRACE_KPROBE_MULTI, &names, &cookies, is_return)
         .map(|link| vec![link])
         .map_err(|error| failed(probe, error))
 }

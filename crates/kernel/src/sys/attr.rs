@@ -37,6 +37,7 @@ pub(crate) mod attach_type {
     pub(crate) const PERF_EVENT: u32 = 41;
     pub(crate) const TRACE_KPROBE_MULTI: u32 = 42;
     pub(crate) const TRACE_UPROBE_MULTI: u32 = 48;
+    pub(crate) const TRACE_KPROBE_SESSION: u32 = 56;
 }
 
 /// Programs read the map and cannot write it (`BPF_F_RDONLY_PROG`).

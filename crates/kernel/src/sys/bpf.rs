@@ -388,9 +388,10 @@ pub(crate) fn link_iter(program: BorrowedFd, pid: u32) -> io::Result<OwnedFd> {
     unsafe { bpf_fd(cmd::LINK_CREATE, &mut attr) }
 }
 
-/// Attaches to the beginning or the return of these functions.
+/// Attaches to the beginning or the return of these functions. The attach type is that of the load: `kprobe_multi` or `kprobe_session`.
 pub(crate) fn link_kprobe_multi(
     program: BorrowedFd,
+    attach_type: u32,
     symbols: &[&CStr],
     cookies: &[u64],
     is_return: bool,
@@ -398,7 +399,7 @@ pub(crate) fn link_kprobe_multi(
     let pointers: Vec<u64> = symbols.iter().map(|s| s.as_ptr() as u64).collect();
     let mut attr = attr::LinkKprobeMulti {
         prog_fd: raw(program),
-        attach_type: attr::attach_type::TRACE_KPROBE_MULTI,
+        attach_type,
         flags: if is_return { attr::F_MULTI_RETURN } else { 0 },
         cnt: pointers.len() as u32,
         syms: address(&pointers),
