@@ -1,5 +1,6 @@
 //! From a typed program to bytecode: lowering, IR, optimisation, register allocation, emission.
 
+mod bits;
 mod compile;
 pub mod emit;
 pub mod ir;

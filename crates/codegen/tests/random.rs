@@ -31,7 +31,7 @@ fn emitted(module: &Module, isa_v4: bool) -> Option<Outcome> {
         Err(error) => panic!("{error}\n{module}"),
     };
     let (mut bytes, mut trace) = (context(), Trace::default());
-    match bpf::run(&program.insns, &mut bytes, &mut trace) {
+    match bpf::run(&program.insns, isa_v4, &mut bytes, &mut trace) {
         Ok(result) => Some((result, bytes, trace)),
         Err(error) => panic!("{error}\n{module}\n{}", disassemble(&program.insns)),
     }

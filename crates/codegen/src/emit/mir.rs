@@ -264,6 +264,20 @@ impl MOp {
         }
     }
 
+    /// The frame slot that the instruction names.
+    pub(crate) fn slot(&self) -> Option<Slot> {
+        match self {
+            MOp::SlotAddr { slot, .. } => Some(*slot),
+            MOp::Load { addr, .. } | MOp::Store { addr, .. } | MOp::Atomic { addr, .. } => {
+                match addr.base {
+                    Base::Slot(slot) => Some(slot),
+                    Base::Reg(_) => None,
+                }
+            }
+            _ => None,
+        }
+    }
+
     /// Whether it does nothing but write its one `dst`.
     pub(crate) fn is_pure(&self) -> bool {
         !matches!(

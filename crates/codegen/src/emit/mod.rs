@@ -7,6 +7,7 @@
 mod depth;
 mod frame;
 mod layout;
+mod legalise;
 pub(crate) mod mir;
 mod moves;
 mod select;
@@ -69,6 +70,7 @@ pub fn emit(module: &Module, target: &Target) -> Result<Emitted, EmitError> {
         span: error.span,
         kind: EmitErrorKind::Invalid(error),
     })?;
+    let module = &legal(module, target);
     let callees = depth::callees(module);
     let reached = depth::reached(&callees);
     let mut writer = Writer::default();
@@ -108,4 +110,15 @@ pub fn emit(module: &Module, target: &Target) -> Result<Emitted, EmitError> {
         functions,
         lines: writer.lines,
     })
+}
+
+/// The module in terms of what the target has.
+fn legal(module: &Module, target: &Target) -> Module {
+    let mut module = module.clone();
+    for function in &mut module.functions {
+        if legalise::legalise(function, target) {
+            crate::opt::improve(function);
+        }
+    }
+    module
 }

@@ -12,8 +12,11 @@ mod conditions;
 mod dead;
 mod facts;
 mod fold;
+mod forward;
 mod jumps;
 mod simplify;
+mod slots;
+mod stores;
 
 use crate::ir::{Function, Module};
 
@@ -22,14 +25,17 @@ const ROUNDS: usize = 8;
 
 /// Improves every function of a module that [`verify`](crate::ir::verify::verify) accepts.
 pub fn optimise(module: &mut Module) {
-    for function in &mut module.functions {
-        for _ in 0..ROUNDS {
-            if !round(function) {
-                break;
-            }
+    module.functions.iter_mut().for_each(improve);
+    debug_assert_eq!(crate::ir::verify::verify(module), Ok(()), "{module}");
+}
+
+/// Improves one function.
+pub(crate) fn improve(function: &mut Function) {
+    for _ in 0..ROUNDS {
+        if !round(function) {
+            break;
         }
     }
-    debug_assert_eq!(crate::ir::verify::verify(module), Ok(()), "{module}");
 }
 
 fn round(function: &mut Function) -> bool {
@@ -42,6 +48,8 @@ fn round(function: &mut Function) -> bool {
         dead::remove_unreached,
         jumps::form_selects,
         common::merge_common,
+        forward::forward_loads,
+        stores::remove_dead_stores,
         dead::remove_dead,
     ];
     let mut changed = false;

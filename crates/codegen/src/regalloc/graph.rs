@@ -5,7 +5,8 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 use beetrace_isa::Reg;
 
-use super::liveness::{BitSet, live_out, step, step_end};
+use super::liveness::{live_out, step, step_end};
+use crate::bits::BitSet;
 use crate::emit::mir::{MFunc, MOp, VReg};
 
 /// Nodes are registers by number. The fixed ones interfere with each other; `r10` takes no part.

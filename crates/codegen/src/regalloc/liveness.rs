@@ -1,52 +1,7 @@
 //! Which registers are live where.
 
+use crate::bits::BitSet;
 use crate::emit::mir::{Label, MBlock, MFunc, MInst, VReg};
-
-/// A set of small numbers.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct BitSet(Vec<u64>);
-
-impl BitSet {
-    pub(crate) fn new(len: usize) -> BitSet {
-        BitSet(vec![0; len.div_ceil(64)])
-    }
-
-    pub(crate) fn contains(&self, n: usize) -> bool {
-        self.0.get(n / 64).is_some_and(|w| w >> (n % 64) & 1 == 1)
-    }
-
-    /// Whether it was not there before.
-    pub(crate) fn insert(&mut self, n: usize) -> bool {
-        let new = !self.contains(n);
-        self.0[n / 64] |= 1 << (n % 64);
-        new
-    }
-
-    pub(crate) fn remove(&mut self, n: usize) {
-        self.0[n / 64] &= !(1 << (n % 64));
-    }
-
-    /// Whether anything was added.
-    pub(crate) fn union(&mut self, other: &BitSet) -> bool {
-        let mut changed = false;
-        for (a, b) in self.0.iter_mut().zip(&other.0) {
-            changed |= *b & !*a != 0;
-            *a |= b;
-        }
-        changed
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = usize> {
-        self.0.iter().enumerate().flat_map(|(i, &word)| {
-            let mut rest = word;
-            std::iter::from_fn(move || {
-                let bit = rest.trailing_zeros() as usize;
-                rest &= rest.wrapping_sub(1);
-                (bit < 64).then_some(i * 64 + bit)
-            })
-        })
-    }
-}
 
 /// Registers live at the end of each block. What only feeds results that nobody uses is not live.
 pub(crate) fn live_out(func: &MFunc) -> Vec<BitSet> {

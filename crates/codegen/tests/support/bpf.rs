@@ -9,8 +9,16 @@ const CONTEXT_BASE: u64 = 0x10_0000;
 const STACK_BASE: u64 = 0x20_0000;
 const FRAME: usize = 512;
 
-/// Runs a program; gives `r0`.
-pub(crate) fn run(insns: &[Insn], context: &mut [u8], trace: &mut Trace) -> Result<u64, String> {
+/// Runs a program; gives `r0`. Without `isa_v4` it refuses what only later kernels have.
+pub(crate) fn run(
+    insns: &[Insn],
+    isa_v4: bool,
+    context: &mut [u8],
+    trace: &mut Trace,
+) -> Result<u64, String> {
+    if !isa_v4 && let Some(insn) = insns.iter().find(|i| is_v4(i)) {
+        return Err(format!("`{insn}` needs a later kernel"));
+    }
     let mut at_slot = Vec::new();
     for (i, insn) in insns.iter().enumerate() {
         at_slot.push(i);
@@ -265,6 +273,17 @@ impl Machine<'_> {
             }
         }
         Ok(())
+    }
+}
+
+fn is_v4(insn: &Insn) -> bool {
+    use beetrace_isa::AluOp::{SDiv, SMod};
+    match insn {
+        Insn::MovSx { .. } => true,
+        Insn::Load { sign_extend, .. } => *sign_extend,
+        Insn::Alu { op, .. } => matches!(op, SDiv | SMod),
+        Insn::Endian { op, .. } => *op == Endian::Swap,
+        _ => false,
     }
 }
 

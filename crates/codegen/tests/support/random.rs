@@ -18,8 +18,17 @@ pub(crate) fn module(choices: &[u16]) -> Module {
     b.store(Size::B8, context, 0, result);
     b.ret(result);
     Module {
-        functions: vec![b.finish(), sub],
+        functions: vec![b.finish(), sub, exchange()],
     }
+}
+
+/// Exchanges the number at an address with another.
+fn exchange() -> beetrace_codegen::ir::Function {
+    let mut b = Builder::new("exchange", Signature::Subprogram(2), 2);
+    let old = b.load(Size::B8, false, b.param(0), 0);
+    b.store(Size::B8, b.param(0), 0, b.param(1));
+    b.ret(old);
+    b.finish()
 }
 
 fn subprogram(choices: &mut Choices) -> beetrace_codegen::ir::Function {
@@ -129,7 +138,7 @@ impl<'a, 'b> Generator<'a, 'b> {
     }
 
     fn statement(&mut self, depth: usize) {
-        match self.choices.pick(16) {
+        match self.choices.pick(18) {
             0..=5 => self.arithmetic(),
             6 => self.new_slot(),
             7 | 8 => self.use_slot(),
@@ -138,6 +147,8 @@ impl<'a, 'b> Generator<'a, 'b> {
             12 | 13 if depth < 3 => self.branch(depth),
             14 if depth < 2 => self.repeat(depth),
             15 => self.call_local(),
+            16 => self.call_with_address(),
+            17 => self.use_any_slot(),
             _ => self.arithmetic(),
         }
     }
@@ -281,6 +292,47 @@ impl<'a, 'b> Generator<'a, 'b> {
             args,
         });
         self.values.push(value);
+    }
+
+    /// The address of eight bytes of a slot.
+    fn slot_address(&mut self) -> Value {
+        if self.slots.is_empty() {
+            self.new_slot();
+        }
+        let index = self.choices.pick(self.slots.len());
+        let (slot, bytes) = self.slots[index];
+        let offset = self.choices.pick(bytes as usize / 8) * 8;
+        self.b.slot_addr(slot, offset as i32)
+    }
+
+    fn call_with_address(&mut self) {
+        if self.context.is_none() {
+            return self.arithmetic();
+        }
+        let args = vec![self.slot_address(), self.value()];
+        let value = self.b.def(Op::CallLocal {
+            function: FuncId(2),
+            args,
+        });
+        self.values.push(value);
+    }
+
+    /// Loads from or stores to one of two slots.
+    fn use_any_slot(&mut self) {
+        let (then, otherwise) = (self.slot_address(), self.slot_address());
+        let cond = self.value();
+        let base = self.b.def(Op::Select {
+            cond,
+            then,
+            otherwise,
+        });
+        if self.choices.pick(2) == 0 {
+            let value = self.b.load(Size::B4, true, base, 4);
+            self.values.push(value);
+        } else {
+            let value = self.value();
+            self.b.store(Size::B4, base, 0, value);
+        }
     }
 
     fn branch(&mut self, depth: usize) {
