@@ -46,14 +46,6 @@ pub(crate) const CONTEXT: usize = 64;
 pub(crate) fn target(isa_v4: bool) -> Target {
     Target {
         isa_v4,
-        atomic_fetch: true,
-        ring_buffer: true,
-        bpf_loop: true,
-        for_each_map_elem: true,
-        lookup_percpu_elem: true,
-        ns_pid_tgid: true,
-        ktime_tai: true,
-        current_task_btf: true,
-        cpus: 2,
+        ..Target::default()
     }
 }
