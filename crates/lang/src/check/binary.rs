@@ -62,7 +62,13 @@ impl Checker<'_> {
             && let Some(folded) = literal::binary(op, l, r)
         {
             return match folded {
-                Ok(lit) => Some(Val::constant(lit, span)),
+                Ok(lit) => {
+                    let cut = |s: &literal::Lit| s.as_str().is_some_and(|s| !s.is_empty());
+                    if op == BinaryOp::Add && lit.as_str() == Some("") && (cut(l) || cut(r)) {
+                        self.warn("empty", span, "literal string will always be empty");
+                    }
+                    Some(Val::constant(lit, span))
+                }
                 Err(_) => {
                     self.error(
                         "overflow",

@@ -61,9 +61,7 @@ impl<'a> Checker<'a> {
                 "Unnecessary cast: expression is already of type {}",
                 self.type_name(&value.ty)
             );
-            if self.now.is_user_text(span, &self.script.sources) {
-                self.warn("unnecessary-cast", span, message);
-            }
+            self.warn("unnecessary-cast", span, message);
             return Some(value);
         }
         match (&target, &value.ty) {

@@ -218,6 +218,10 @@ impl<'a> Checker<'a> {
     }
 
     fn warn(&mut self, code: &'static str, span: crate::span::Span, message: impl Into<String>) {
+        // Nobody can change the standard library to please a warning.
+        if !self.now.is_user_text(span, &self.script.sources) {
+            return;
+        }
         self.report(Diagnostic::warning(code, message).at(span, ""));
     }
 

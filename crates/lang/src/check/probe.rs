@@ -412,11 +412,11 @@ impl<'a> Checker<'a> {
                 None
             }
             _ => {
-                let message = format!(
-                    "The retval builtin can not be used with '{}' probes",
-                    self.now.written_provider()
+                self.error(
+                    "context",
+                    span,
+                    "The retval builtin can only be used with 'kretprobe' and 'uretprobe' and 'fentry' probes",
                 );
-                self.error("context", span, message);
                 None
             }
         }

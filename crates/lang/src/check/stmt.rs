@@ -72,6 +72,11 @@ impl<'a> Checker<'a> {
                 otherwise,
             } => self.if_stmt(cond, then, otherwise.as_ref(), span, out),
             StmtKind::While { cond, body } => {
+                self.warn(
+                    "deprecated",
+                    span,
+                    "While loops are deprecated and may be removed in the future.",
+                );
                 let cond = self.condition(cond, cond.span);
                 self.now.loops += 1;
                 let body = self.block(body);

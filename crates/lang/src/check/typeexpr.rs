@@ -81,8 +81,8 @@ impl<'a> Checker<'a> {
     pub(crate) fn type_expr(&mut self, ty: &'a TypeExpr) -> Option<Type> {
         let mut resolved = match &ty.base {
             TypeBase::Named(name) => self.named_type(name, ty.span)?,
-            TypeBase::Struct(tag) => self.composite(false, tag, &ty.suffixes, ty.span)?,
-            TypeBase::Union(tag) => self.composite(true, tag, &ty.suffixes, ty.span)?,
+            TypeBase::Struct(tag) => self.composite(false, tag, ty.span)?,
+            TypeBase::Union(tag) => self.composite(true, tag, ty.span)?,
             TypeBase::Enum(tag) => self.enum_type(tag, ty.span)?,
             TypeBase::Typeof(of) => self.type_of(of)?,
             TypeBase::Tuple(elements) => Type::Tuple(
@@ -155,30 +155,18 @@ impl<'a> Checker<'a> {
         None
     }
 
-    fn composite(
-        &mut self,
-        is_union: bool,
-        tag: &str,
-        suffixes: &[TypeSuffix],
-        span: Span,
-    ) -> Option<Type> {
+    fn composite(&mut self, is_union: bool, tag: &str, span: Span) -> Option<Type> {
         let ty = self.structs.c_struct(&self.btf, is_union, tag);
-        let behind_pointer = matches!(suffixes.first(), Some(TypeSuffix::Pointer));
         if let Type::Struct(id, _) = ty
-            && self.structs.get(id).size == 0
-            && self.structs.get(id).origin == crate::structs::Origin::Script
-            && self.structs.fields(id).is_empty()
-            && !behind_pointer
+            && self.structs.is_declared_only(id)
         {
             let name = self.type_name(&ty);
-            if self.structs.is_declared_only(id) {
-                self.error(
-                    "unknown-type",
-                    span,
-                    format!("Cannot resolve unknown type \"{name}\""),
-                );
-                return None;
-            }
+            self.error(
+                "unknown-type",
+                span,
+                format!("Cannot resolve unknown type \"{name}\""),
+            );
+            return None;
         }
         Some(ty)
     }

@@ -53,10 +53,25 @@ impl Structs {
         if let Some(ty) = self.typedef(name) {
             return Some(ty);
         }
+        // Nothing of the language computes with these; they only take their room.
+        match name {
+            "float" => return Some(self.opaque("float", 4)),
+            "double" => return Some(self.opaque("double", 8)),
+            "long double" => return Some(self.opaque("long double", 16)),
+            _ => {}
+        }
         match basic(name) {
             Some(ty) => Some(ty),
             None => self.btf_named(source, name),
         }
+    }
+
+    fn opaque(&mut self, name: &str, size: u32) -> Type {
+        let id = match self.named(name) {
+            Some(id) => id,
+            None => self.add(name, size, size.min(8), Vec::new()),
+        };
+        Type::Struct(id, Space::None)
     }
 
     /// A struct or union by its tag; one that nothing defines has no size.

@@ -392,8 +392,13 @@ impl<'a> Checker<'a> {
         let (dst, src) = (self.expr(dst), self.expr(src));
         let len = self.integer("write_user", len, span)?;
         let (dst, src) = (dst?, src?);
-        for value in [&dst, &src] {
-            if numeric(&value.ty).is_none() && !matches!(value.ty, Type::Pointer(..)) {
+        // What is written may also be a place, whose address is meant.
+        let place = |ty: &Type| matches!(ty, Type::Str(_) | Type::Array(..) | Type::Buf(_));
+        for (value, is_source) in [(&dst, false), (&src, true)] {
+            if numeric(&value.ty).is_none()
+                && !matches!(value.ty, Type::Pointer(..))
+                && !(is_source && place(&value.ty))
+            {
                 let message = format!(
                     "write_user() expects pointers ({} provided)",
                     base_name(&value.ty)
@@ -406,8 +411,9 @@ impl<'a> Checker<'a> {
             Type::Pointer(..) => dst,
             _ => cast(Cast::Int, dst, Type::pointer(Type::Void, Space::User)),
         };
-        let src = match src.ty {
+        let src = match &src.ty {
             Type::Pointer(..) => src,
+            ty if place(ty) => src,
             _ => cast(Cast::Int, src, Type::pointer(Type::Void, Space::Bpf)),
         };
         let len = self.explicit_int(len, &Type::U32);

@@ -19,8 +19,8 @@ impl<'a> Checker<'a> {
     pub(crate) fn meta_word(&mut self, name: &str, span: Span) -> Answer {
         let lit = match name {
             "config" => self.settings_record(),
-            "__builtin_safe_mode" => Lit::Bool(!self.options.allow_unsafe),
-            "__builtin_arch" => Lit::Str(crate::check::registers::machine().into()),
+            "safe_mode" => Lit::Bool(!self.options.allow_unsafe),
+            "arch" => Lit::Str(crate::check::registers::machine().into()),
             "elf_is_exe" | "elf_info" => return Some(self.elf(name, span)),
             _ => return None,
         };

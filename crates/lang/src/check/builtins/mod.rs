@@ -1,6 +1,7 @@
 //! Built-in names: one file a family. Each family answers for its names; what nobody knows is reported here.
 
 mod context;
+mod errno;
 mod maps;
 mod memory;
 mod meta;
@@ -135,6 +136,9 @@ impl<'a> Checker<'a> {
             constant.ty = ty;
             return Some(constant);
         }
+        if let Some(number) = errno::number(name) {
+            return Some(Val::constant(Lit::Int(number), span));
+        }
         if is_aggregate(name) {
             self.error(
                 "aggregate",
@@ -157,6 +161,8 @@ impl<'a> Checker<'a> {
     }
 
     fn word_of_family(&mut self, name: &str, span: Span) -> Answer {
+        // What a macro of the user hides is still there under its long name.
+        let name = name.strip_prefix("__builtin_").unwrap_or(name);
         self.context_word(name, span)
             .or_else(|| self.process_word(name, span))
             .or_else(|| self.time_word(name, span))

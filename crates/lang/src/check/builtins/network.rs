@@ -177,7 +177,10 @@ impl<'a> Checker<'a> {
     }
 
     fn is_tracing(&mut self, name: &str, span: Span) -> bool {
-        if matches!(self.now.provider(), "fentry" | "fexit" | "iter") {
+        if matches!(
+            self.now.provider(),
+            "fentry" | "fexit" | "iter" | "rawtracepoint"
+        ) {
             return true;
         }
         let message = format!(

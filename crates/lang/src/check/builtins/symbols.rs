@@ -22,6 +22,7 @@ impl<'a> Checker<'a> {
     pub(crate) fn symbol_word(&mut self, name: &str, span: Span) -> Answer {
         match name {
             "kstack" | "ustack" => Some(self.stack(name, &[], span)),
+            "dw_ustack" => Some(self.dw_ustack(span)),
             _ => None,
         }
     }
@@ -29,6 +30,7 @@ impl<'a> Checker<'a> {
     pub(crate) fn symbol_call(&mut self, name: &str, args: &'a [Expr], span: Span) -> Answer {
         match (name, args) {
             ("kstack" | "ustack", _) => Some(self.stack(name, args, span)),
+            ("dw_ustack", _) => Some(self.dw_ustack(span)),
             ("ksym" | "usym", [address]) => Some(self.symbol(name, address, span)),
             ("stack_len", [stack]) => {
                 let stack = match self.expr(stack) {
@@ -122,6 +124,23 @@ impl<'a> Checker<'a> {
         }
         let ty = Type::Stack(StackType { user, mode, limit });
         Some(Val::new(ExprKind::Call(Call::Stack), ty, span))
+    }
+
+    fn dw_ustack(&mut self, span: Span) -> Option<Val> {
+        if !self.options.has_child && self.options.pid.is_none() {
+            self.error(
+                "context",
+                span,
+                "dw_ustack requires a target process (-p PID or -c CMD)",
+            );
+        } else {
+            self.report(
+                crate::diagnostic::Diagnostic::error("unsupported", "dw_ustack is not supported")
+                    .at(span, "")
+                    .help("ustack walks frame pointers"),
+            );
+        }
+        None
     }
 
     fn symbol(&mut self, name: &str, address: &'a Expr, span: Span) -> Option<Val> {
