@@ -17,6 +17,7 @@ const HEADER: usize = 8;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PerfRecord<'a> {
     pub(crate) kind: u32,
+    pub(crate) misc: u16,
     pub(crate) body: &'a [u8],
 }
 
@@ -71,7 +72,7 @@ impl PerfRing {
                 break;
             };
             let header = word.load(Ordering::Relaxed).to_ne_bytes();
-            let [k0, k1, k2, k3, _, _, s0, s1] = header;
+            let [k0, k1, k2, k3, m0, m1, s0, s1] = header;
             let len = usize::from(u16::from_ne_bytes([s0, s1]));
             if len < HEADER || len > self.size {
                 position = head;
@@ -96,6 +97,7 @@ impl PerfRing {
             };
             let go_on = sink(PerfRecord {
                 kind: u32::from_ne_bytes([k0, k1, k2, k3]),
+                misc: u16::from_ne_bytes([m0, m1]),
                 body: whole.get(HEADER..).unwrap_or_default(),
             });
             position += len as u64;

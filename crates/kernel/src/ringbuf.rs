@@ -45,16 +45,22 @@ impl RingBuffer {
     }
 
     /// Gives every complete record to `sink` until it answers `false`. The answers are how many it got, and whether it may go on.
+    ///
+    /// Producers look at our position before every record: it is told to them now and then only, so that their
+    /// processors do not have to fetch it each time.
     pub(crate) fn drain(&mut self, sink: &mut dyn FnMut(&[u8]) -> bool) -> (u64, bool) {
         let mut records = 0;
         let (Some(consumed), Some(produced)) = (self.consumer.u64_at(0), self.data.u64_at(0))
         else {
             return (0, true);
         };
+        let often = (self.mask + 1) / 16;
         // Only this reader writes it.
-        let mut position = consumed.load(Ordering::Relaxed);
+        let mut told = consumed.load(Ordering::Relaxed);
+        let mut position = told;
+        let mut go_on = true;
         // Acquire: the headers up to there are visible.
-        while position < produced.load(Ordering::Acquire) {
+        while go_on && position < produced.load(Ordering::Acquire) {
             let offset = self.page + (position & self.mask) as usize;
             let Some(header) = self.data.u32_at(offset) else {
                 break;
@@ -65,22 +71,22 @@ impl RingBuffer {
                 break;
             }
             let len = (header & !(BUSY | DISCARD)) as usize;
-            let mut go_on = true;
             if header & DISCARD == 0 {
-                // SAFETY: the record is complete, and no producer writes there before the position below has moved on.
+                // SAFETY: the record is complete, and no producer writes there before it is told that we have moved on.
                 if let Some(record) = unsafe { self.data.bytes(offset + HEADER, len) } {
                     records += 1;
                     go_on = sink(record);
                 }
             }
             position += (len + HEADER).next_multiple_of(8) as u64;
-            // Release: our reads of the record are done.
-            consumed.store(position, Ordering::Release);
-            if !go_on {
-                return (records, false);
+            if position - told >= often {
+                told = position;
+                // Release: our reads of the records are done.
+                consumed.store(position, Ordering::Release);
             }
         }
-        (records, true)
+        consumed.store(position, Ordering::Release);
+        (records, go_on)
     }
 }
 

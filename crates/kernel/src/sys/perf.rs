@@ -18,15 +18,25 @@ pub(crate) mod kind {
 /// `enum perf_sw_ids`.
 pub(crate) mod software {
     pub(crate) const CPU_CLOCK: u64 = 0;
+    pub(crate) const DUMMY: u64 = 9;
     pub(crate) const BPF_OUTPUT: u64 = 10;
 }
 
 /// Bits of the flag word of `struct perf_event_attr`, from its lowest bit on.
 pub(crate) mod flag {
     pub(crate) const INHERIT: u64 = 1 << 1;
+    pub(crate) const MMAP: u64 = 1 << 8;
+    pub(crate) const COMM: u64 = 1 << 9;
     pub(crate) const FREQ: u64 = 1 << 10;
+    pub(crate) const TASK: u64 = 1 << 13;
+    pub(crate) const WATERMARK: u64 = 1 << 14;
+    pub(crate) const SAMPLE_ID_ALL: u64 = 1 << 18;
+    pub(crate) const MMAP2: u64 = 1 << 23;
+    pub(crate) const COMM_EXEC: u64 = 1 << 24;
 }
 
+/// Records carry their time (`PERF_SAMPLE_TIME`).
+pub(crate) const SAMPLE_TIME: u64 = 1 << 2;
 /// Samples carry the raw bytes of their producer (`PERF_SAMPLE_RAW`).
 pub(crate) const SAMPLE_RAW: u64 = 1 << 10;
 
@@ -43,7 +53,7 @@ pub(crate) struct EventAttr {
     pub(crate) sample_type: u64,
     pub(crate) read_format: u64,
     pub(crate) flags: u64,
-    /// Events until a waiter wakes.
+    /// Events, or with [`flag::WATERMARK`] bytes, until a waiter wakes.
     pub(crate) wakeup: u32,
     pub(crate) bp_type: u32,
     pub(crate) config1: u64,

@@ -5,6 +5,8 @@ mod child;
 mod common;
 mod features;
 mod maps;
+mod perfbuf;
+mod process_events;
 mod records;
 mod tracing;
 mod uprobe;
