@@ -1,1 +1,47 @@
-fn main() {}
+//! The command line: arguments, choice of engine, wiring; one file a subject.
+
+mod args;
+mod child;
+mod compile;
+mod info;
+mod list;
+mod manual;
+mod report;
+mod script;
+mod stages;
+mod target;
+mod trace;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::Args;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let result = if let Some(shell) = args.completions {
+        manual::completions(shell);
+        Ok(ExitCode::SUCCESS)
+    } else if args.man {
+        manual::page()
+    } else if args.info {
+        info::print()
+    } else if args.list {
+        list::list(&args)
+    } else {
+        trace::trace(&args)
+    };
+    result.unwrap_or_else(|Reported| ExitCode::FAILURE)
+}
+
+/// A failure that the person has been told of.
+#[derive(Debug)]
+struct Reported;
+
+impl Reported {
+    fn error(message: impl std::fmt::Display) -> Reported {
+        report::error(message);
+        Reported
+    }
+}
