@@ -2,9 +2,16 @@
 
 use std::io::{IsTerminal, Write};
 
-use beetrace_lang::diagnostic::{Diagnostics, Severity};
+use beetrace_codegen::CompileError;
+use beetrace_engine::Error;
+use beetrace_lang::diagnostic::{Diagnostic, Diagnostics, Severity};
 use beetrace_lang::render;
 use beetrace_lang::span::Sources;
+use beetrace_object::Object;
+use beetrace_session::place::Place;
+use beetrace_session::run::RunError;
+
+use crate::Reported;
 
 /// Shows diagnostics: in full with the source on a terminal, else a line each with the place in front, as editors and
 /// scripts read them.
@@ -30,6 +37,47 @@ pub fn warning(message: impl std::fmt::Display) {
 
 pub fn hint(message: impl std::fmt::Display) {
     write(&format!("HINT: {message}\n"));
+}
+
+/// For `-v`.
+pub fn info(message: impl std::fmt::Display) {
+    write(&format!("{message}\n"));
+}
+
+/// The compiler's own limits: a program that does not fit.
+pub fn compile_error(e: &CompileError, sources: &Sources) -> Reported {
+    let mut diagnostic = Diagnostic::error("compile", e.to_string());
+    if let Some(span) = e.span() {
+        diagnostic = diagnostic.at(span, "");
+    }
+    let mut diags = Diagnostics::default();
+    diags.push(diagnostic);
+    diagnostics(&diags, sources, true);
+    Reported
+}
+
+/// A run that could not begin or go on.
+pub fn run_error(e: &RunError, object: &Object, verbose: bool) -> Reported {
+    match e {
+        RunError::Engine(Error::Rejected { span, log, .. }) => {
+            let place = span.map(|s| Place::new(object, s));
+            match place {
+                Some(place) => write(&format!("{}: ERROR: {e}\n{}", place.range(), place.quote())),
+                None => error(e),
+            }
+            if verbose {
+                write(&format!("{log}\n"));
+            } else {
+                hint("run with -v to see the verifier's own log");
+            }
+        }
+        RunError::Engine(Error::Attach { help: Some(help), .. }) => {
+            error(e);
+            hint(help);
+        }
+        _ => error(e),
+    }
+    Reported
 }
 
 fn write(text: &str) {

@@ -2,7 +2,8 @@
 
 use beetrace_object::MissingProbes;
 use beetrace_probes::{
-    Arguments, AttachPoint, Match, ResolveErrorKind, ResolveOptions, World, check, resolve,
+    Arguments, AttachPoint, Match, ParseOptions, ResolveError, ResolveErrorKind, ResolveOptions,
+    World, check, check_probe, duplicate_name, resolve,
 };
 
 use crate::ast::{self, BinaryOp, Expr, ExprKind};
@@ -29,11 +30,19 @@ pub fn match_all(
         options,
         diags,
         total: 0,
+        points: Vec::new(),
+        spans: Vec::new(),
     };
-    probes
+    let found = probes
         .into_iter()
         .filter_map(|p| matcher.probe(p))
-        .collect()
+        .collect();
+    if let Some((second, first, message)) = duplicate_name(&matcher.points) {
+        let (first, second) = (matcher.spans[first], matcher.spans[second]);
+        let diagnostic = Diagnostic::error("attach-point", message);
+        matcher.diags.push(diagnostic.at(second, "").label(first, "first used here"));
+    }
+    found
 }
 
 struct Matcher<'a> {
@@ -43,6 +52,10 @@ struct Matcher<'a> {
     diags: &'a mut Diagnostics,
     /// Matches so far.
     total: u64,
+    /// All attach points so far.
+    points: Vec<AttachPoint>,
+    /// Where they stand.
+    spans: Vec<Span>,
 }
 
 impl Matcher<'_> {
@@ -63,21 +76,12 @@ impl Matcher<'_> {
             allow_unsafe: self.options.allow_unsafe,
             split: named("probe"),
         };
-        let errors = self.diags.has_errors();
-        let mut matches: Vec<Match> = Vec::new();
-        for point in &probe.attach_points {
-            matches.extend(self.attach_point(point, &resolve));
-        }
+        let before = self.diags.error_count();
+        let matches = self.attach_points(&probe.attach_points, &resolve);
         if matches.is_empty() {
             // Where an error says why, a second complaint helps nobody.
-            if errors || !self.diags.has_errors() {
-                let message = "Probe has no valid attach points.";
-                self.diags.push(if self.settings.config.missing_probes == MissingProbes::Error {
-                    Diagnostic::error("no-match", message).at(span, "")
-                } else {
-                    let text = format!("{message} It is being removed which may cause issues with program behavior.");
-                    Diagnostic::warning("no-match", text).at(span, "")
-                });
+            if self.diags.error_count() == before {
+                self.diags.push(self.without_matches(span));
             }
             return None;
         }
@@ -108,84 +112,86 @@ impl Matcher<'_> {
         })
     }
 
-    fn attach_point(&mut self, written: &ast::AttachPoint, options: &ResolveOptions) -> Vec<Match> {
-        let Some(text) = self.with_params(written) else {
-            return Vec::new();
-        };
-        let point = match AttachPoint::parse(&text) {
-            Ok(point) => point,
-            Err(e) => {
-                let span = if text == written.text {
-                    within(written.span, &e.range)
-                } else {
-                    written.span
-                };
-                let mut diagnostic =
-                    Diagnostic::error("attach-point", e.message.clone()).at(span, "");
-                diagnostic.help.extend(e.help.clone());
-                self.diags.push(diagnostic);
-                return Vec::new();
-            }
-        };
-        for warning in check(&point, self.world, options).unwrap_or_default() {
-            self.diags
-                .push(Diagnostic::warning("attach-point", warning).at(written.span, ""));
-        }
-        match resolve(&point, self.world, options) {
-            Ok(matches) => matches,
-            Err(e) => {
-                let mode = if e.kind == ResolveErrorKind::Invalid {
-                    MissingProbes::Error
-                } else {
-                    self.settings.config.missing_probes
-                };
-                let mut diagnostic = match mode {
-                    MissingProbes::Ignore => return Vec::new(),
-                    MissingProbes::Warn => Diagnostic::warning("no-match", e.warning()),
-                    MissingProbes::Error => Diagnostic::error(
-                        "no-match",
-                        format!("{}.", e.message.trim_end_matches('.')),
-                    ),
-                };
-                diagnostic.help.extend(e.help.clone());
-                self.diags.push(diagnostic.at(written.span, ""));
-                Vec::new()
-            }
+    /// What to say of a probe with no attach point left.
+    fn without_matches(&self, span: Span) -> Diagnostic {
+        let message = "Probe has no valid attach points.";
+        if self.settings.config.missing_probes == MissingProbes::Error {
+            let help = "If this is expected, set the 'missing_probes' config variable to 'warn'.";
+            Diagnostic::error("no-match", format!("{message} {help}")).at(span, "")
+        } else {
+            let text = format!(
+                "{message} It is being removed which may cause issues with program behavior."
+            );
+            Diagnostic::warning("no-match", text).at(span, "")
         }
     }
 
-    /// The text with `$1`, `$2`, … replaced.
-    fn with_params(&mut self, written: &ast::AttachPoint) -> Option<String> {
-        let mut text = String::with_capacity(written.text.len());
-        let mut rest = written.text.as_str();
-        while let Some(at) = rest.find('$') {
-            text.push_str(&rest[..at]);
-            rest = &rest[at + 1..];
-            let digits = rest
-                .find(|c: char| !c.is_ascii_digit())
-                .unwrap_or(rest.len());
-            let number: Option<usize> = rest[..digits].parse().ok();
-            match number {
-                None => text.push('$'),
-                Some(n) => match self.options.positional.get(n.wrapping_sub(1)) {
-                    Some(value) => text.push_str(value),
-                    None => {
-                        self.diags.push(
-                            Diagnostic::error(
-                                "parameter",
-                                format!("No argument was given for ${n}"),
-                            )
-                            .at(written.span, "")
-                            .help("give it behind the script on the command line"),
-                        );
-                        return None;
-                    }
-                },
+    fn attach_points(
+        &mut self,
+        written: &[ast::AttachPoint],
+        options: &ResolveOptions,
+    ) -> Vec<Match> {
+        let parse = ParseOptions {
+            params: &self.options.positional,
+            pid: self.options.pid,
+            allow_unsafe: self.options.allow_unsafe,
+        };
+        let mut points = Vec::new();
+        let mut spans = Vec::new();
+        for point in written {
+            match AttachPoint::expand(&point.text, &parse) {
+                Ok(expanded) => {
+                    spans.extend(expanded.iter().map(|_| point.span));
+                    points.extend(expanded);
+                }
+                Err(e) => {
+                    // A parameter in the text moves what stands behind it.
+                    let span = if point.text.contains('$') {
+                        point.span
+                    } else {
+                        within(point.span, &e.range)
+                    };
+                    let mut diagnostic = Diagnostic::error("attach-point", e.message).at(span, "");
+                    diagnostic.help.extend(e.help);
+                    self.diags.push(diagnostic);
+                }
             }
-            rest = &rest[digits..];
         }
-        text.push_str(rest);
-        Some(text)
+        if let Err((index, message)) = check_probe(&points) {
+            self.diags
+                .push(Diagnostic::error("attach-point", message).at(spans[index], ""));
+        }
+        let mut matches = Vec::new();
+        for (point, &span) in points.iter().zip(&spans) {
+            let found = check(point, self.world, options).and_then(|warnings| {
+                for warning in warnings {
+                    self.diags
+                        .push(Diagnostic::warning("attach-point", warning).at(span, ""));
+                }
+                resolve(point, self.world, options)
+            });
+            match found {
+                Ok(found) => matches.extend(found),
+                Err(e) => self.unresolved(&e, span),
+            }
+        }
+        self.points.extend(points);
+        self.spans.extend(spans);
+        matches
+    }
+
+    fn unresolved(&mut self, e: &ResolveError, span: Span) {
+        let mode = match e.kind {
+            ResolveErrorKind::Invalid => MissingProbes::Error,
+            _ => self.settings.config.missing_probes,
+        };
+        let mut diagnostic = match mode {
+            MissingProbes::Ignore => return,
+            MissingProbes::Warn => Diagnostic::warning("no-match", e.warning()),
+            MissingProbes::Error => Diagnostic::error("no-match", e.to_string()),
+        };
+        diagnostic.help.extend(e.help.clone());
+        self.diags.push(diagnostic.at(span, ""));
     }
 }
 
