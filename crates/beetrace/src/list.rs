@@ -2,7 +2,9 @@
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::rc::Rc;
 
+use beetrace_kernel::Features;
 use beetrace_probes::list::{self, ListOptions};
 use beetrace_probes::{AttachPoint, World};
 
@@ -12,7 +14,7 @@ use crate::{compile, report, script, trace};
 
 pub fn list(args: &Args) -> Result<ExitCode, Reported> {
     let pid = trace::pid(args)?;
-    let world = trace::world(args, pid);
+    let world = trace::world(args, pid, &Rc::new(Features::new(None)));
     let options = ListOptions { verbose: args.verbose > 0, pid };
     let listing = match (args.program.is_some(), args.words.as_slice()) {
         (true, _) => of_script(args, &world, &options)?,

@@ -46,10 +46,7 @@ pub fn info(message: impl std::fmt::Display) {
 
 /// The compiler's own limits: a program that does not fit.
 pub fn compile_error(e: &CompileError, sources: &Sources) -> Reported {
-    let mut diagnostic = Diagnostic::error("compile", e.to_string());
-    if let Some(span) = e.span() {
-        diagnostic = diagnostic.at(span, "");
-    }
+    let diagnostic = Diagnostic::error("compile", e.to_string()).at(e.span(), "");
     let mut diags = Diagnostics::default();
     diags.push(diagnostic);
     diagnostics(&diags, sources, true);

@@ -3,7 +3,7 @@
 use beetrace_isa::Imm64;
 use beetrace_lang::diagnostic::Diagnostics;
 use beetrace_lang::span::{SourceId, Sources};
-use beetrace_lang::{dump, parser, typed};
+use beetrace_lang::{check, dump, parser, typed};
 use beetrace_object::{Object, Program};
 
 /// The tree of the script itself. Mistakes are told by the compilation that follows.
@@ -14,7 +14,7 @@ pub fn ast(sources: &Sources, root: SourceId) {
 }
 
 pub fn typed(program: &typed::Program) {
-    section("typed", &typed::dump::program(program));
+    section("typed", &check::dump(program));
 }
 
 pub fn asm(object: &Object) {

@@ -3,9 +3,10 @@
 use std::fs::File;
 use std::io::Write;
 use std::process::ExitCode;
+use std::rc::Rc;
 
 use beetrace_engine::LoadOptions;
-use beetrace_kernel::Kernel;
+use beetrace_kernel::{Features, Kernel};
 use beetrace_object::Parameter;
 use beetrace_probes::World;
 use beetrace_probes::live::System;
@@ -30,7 +31,8 @@ pub fn trace(args: &Args) -> Result<ExitCode, Reported> {
         return Err(Reported::error("USAGE: Cannot use both -c and -p."));
     }
     let source = script::read(args).map_err(Reported::error)?;
-    let world = world(args, pid);
+    let features = Rc::new(Features::new(None));
+    let world = world(args, pid, &features);
     let mut child = match (&args.cmd, pid) {
         (Some(command), _) => Some(child::start(command)?),
         (None, Some(pid)) => Some(child::watch(pid)?),
@@ -41,7 +43,7 @@ pub fn trace(args: &Args) -> Result<ExitCode, Reported> {
     }
     let options = compile::options(args, pid);
     let (program, _) = compile::front_end(args, &options, source, &world)?;
-    let target = target::probe(args, &world);
+    let target = target::probe(args, &features, &world);
     let mut object = compile::back_end(args, &program, &target)?;
     drop(program);
     if let Some(filter) = &args.probe_filter {
@@ -115,8 +117,8 @@ pub fn pid(args: &Args) -> Result<Option<u32>, Reported> {
 }
 
 /// The running machine as the compiler sees it.
-pub fn world(args: &Args, pid: Option<u32>) -> System {
-    System::new(target::feature_probe())
+pub fn world(args: &Args, pid: Option<u32>, features: &Rc<Features>) -> System {
+    System::new(target::feature_probe(Rc::clone(features)))
         .with_pid(pid)
         .with_traceable_functions(args.traceable_functions.clone())
         .with_btf(std::env::var_os("BPFTRACE_BTF").map(Into::into))

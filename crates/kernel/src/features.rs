@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use beetrace_btf::{Btf, Kind};
-use beetrace_isa::{Insn, Reg, Size, encode, helper, to_bytes};
+use beetrace_isa::{AtomicOp, Insn, Reg, Size, Width, encode, helper, to_bytes};
 use beetrace_object::{MapKind, ProgramKind};
 
 use crate::map::{Definition, Map};
@@ -27,6 +27,10 @@ pub enum Feature {
     /// `bpf_d_path` where the kernel allows it.
     DPath,
     RingBuffer,
+    /// Instructions of version 4: signed division, sign-extending moves and loads.
+    InstructionsV4,
+    /// Atomic operations that give the value that was there.
+    AtomicFetch,
     /// Reading many entries of a map at once.
     MapBatch,
     UprobeMulti,
@@ -93,6 +97,16 @@ impl Features {
         match feature {
             Feature::Helper { program, helper } => self.has_helper(program, helper),
             Feature::DPath => self.has_d_path(),
+            Feature::InstructionsV4 => {
+                let from = Size::B1;
+                let sign_extend = Insn::MovSx { width: Width::W64, from, dst: Reg::R0, src: Reg::R0 };
+                takes(&[Insn::mov(Reg::R0, 0), sign_extend, Insn::Exit])
+            }
+            Feature::AtomicFetch => {
+                let (op, size) = (AtomicOp::Add { fetch: true }, Size::B8);
+                let atomic = Insn::Atomic { op, size, dst: Reg::R10, src: Reg::R0, off: -8 };
+                takes(&[Insn::store(Size::B8, Reg::R10, -8, 0), Insn::mov(Reg::R0, 0), atomic, Insn::Exit])
+            }
             Feature::RingBuffer => map(MapKind::RingBuf, [0, 0, mem::page_size() as u32]).is_some(),
             Feature::MapBatch => map(MapKind::Hash, [4, 4, 1]).is_some_and(|map| map.has_batches()),
             Feature::UprobeMulti => has_uprobe_multi(),
@@ -185,6 +199,11 @@ impl<'a> Attempt<'a> {
             attach_btf_id: 0,
         }
     }
+}
+
+/// Whether the verifier takes the program.
+fn takes(insns: &[Insn]) -> bool {
+    try_load(&Attempt::plain(ProgramKind::Kprobe, insns), 0).0.is_some()
 }
 
 fn nothing() -> [Insn; 2] {
