@@ -164,14 +164,21 @@ pub enum Stage {
 impl Args {
     /// The script's file, where it is not on the command line itself.
     pub fn file(&self) -> Option<&str> {
-        if self.program.is_some() { None } else { self.words.first().map(String::as_str) }
+        if self.program.is_some() {
+            None
+        } else {
+            self.words.first().map(String::as_str)
+        }
     }
 
     /// `$1`, `$2`, …
     pub fn positional(&self) -> Vec<String> {
         let skip = usize::from(self.program.is_none());
         let words = self.words.iter().skip(skip);
-        words.chain(self.rest.iter().filter(|w| !w.starts_with("--"))).cloned().collect()
+        words
+            .chain(self.rest.iter().filter(|w| !w.starts_with("--")))
+            .cloned()
+            .collect()
     }
 
     /// Parameters by name.
@@ -203,9 +210,17 @@ mod tests {
 
     #[test]
     fn parameters_before_and_behind_the_double_dash() {
-        let args = Args::parse_from(["beetrace", "-e", "begin{}", "p1", "-5", "--", "20", "--aa=1", "--bb"]);
+        let args = Args::parse_from([
+            "beetrace", "-e", "begin{}", "p1", "-5", "--", "20", "--aa=1", "--bb",
+        ]);
         assert_eq!(args.positional(), ["p1", "-5", "20"]);
-        assert_eq!(args.named(), [("aa".to_string(), Some("1".to_string())), ("bb".to_string(), None)]);
+        assert_eq!(
+            args.named(),
+            [
+                ("aa".to_string(), Some("1".to_string())),
+                ("bb".to_string(), None)
+            ]
+        );
         let args = Args::parse_from(["beetrace", "x.bt", "a", "-c", "true"]);
         assert_eq!(args.file(), Some("x.bt"));
         assert_eq!(args.positional(), ["a"]);

@@ -28,7 +28,10 @@ impl Target {
 
     pub fn into_session(self) -> Box<dyn Child> {
         match self {
-            Target::Command(command) => Box::new(Started { command, outcome: None }),
+            Target::Command(command) => Box::new(Started {
+                command,
+                outcome: None,
+            }),
             Target::Process { pid, fd } => Box::new(Watched { pid, fd }),
         }
     }
@@ -37,32 +40,47 @@ impl Target {
 /// Makes the process of a command, which waits.
 pub fn start(command: &str) -> Result<Target, Reported> {
     let words: Vec<&str> = command.split_whitespace().collect();
-    let Some(name) = words.first() else { return Err(Reported::error("-c needs a command")) };
+    let Some(name) = words.first() else {
+        return Err(Reported::error("-c needs a command"));
+    };
     let program = find_program(name).ok_or_else(|| {
-        Reported::error(format_args!("path '{name}' does not exist or is not executable"))
+        Reported::error(format_args!(
+            "path '{name}' does not exist or is not executable"
+        ))
     })?;
     let child = Command::spawn(&program, &words, false);
-    child.map(Target::Command).map_err(|e| Reported::error(format_args!("cannot start '{name}': {}", plain(&e))))
+    child
+        .map(Target::Command)
+        .map_err(|e| Reported::error(format_args!("cannot start '{name}': {}", plain(&e))))
 }
 
 /// Watches a process for its end.
 pub fn watch(pid: u32) -> Result<Target, Reported> {
-    let raw = Pid::from_raw(pid as i32).ok_or_else(|| Reported::error(format_args!("Pid out of range: {pid}")))?;
+    let raw = Pid::from_raw(pid as i32)
+        .ok_or_else(|| Reported::error(format_args!("Pid out of range: {pid}")))?;
     match pidfd_open(raw, PidfdFlags::empty()) {
         Ok(fd) => Ok(Target::Process { pid, fd }),
-        Err(e) => Err(Reported::error(format_args!("cannot watch process {pid}: {}", plain(&e.into())))),
+        Err(e) => Err(Reported::error(format_args!(
+            "cannot watch process {pid}: {}",
+            plain(&e.into())
+        ))),
     }
 }
 
 /// As a shell finds it.
 fn find_program(name: &str) -> Option<PathBuf> {
     use std::os::unix::fs::PermissionsExt;
-    let is_program = |p: &Path| p.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0);
+    let is_program = |p: &Path| {
+        p.metadata()
+            .is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
+    };
     if name.contains('/') {
         return Some(PathBuf::from(name)).filter(|p| is_program(p));
     }
     let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|dir| dir.join(name)).find(|p| is_program(p))
+    std::env::split_paths(&path)
+        .map(|dir| dir.join(name))
+        .find(|p| is_program(p))
 }
 
 struct Started {
@@ -125,8 +143,14 @@ impl Child for Watched {
     fn terminate(&mut self) {}
 
     fn outcome(&mut self) -> Option<String> {
-        let timeout = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
-        let mut fds = [rustix::event::PollFd::new(&self.fd, rustix::event::PollFlags::IN)];
+        let timeout = rustix::event::Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        let mut fds = [rustix::event::PollFd::new(
+            &self.fd,
+            rustix::event::PollFlags::IN,
+        )];
         let ended = rustix::event::poll(&mut fds, Some(&timeout)).is_ok_and(|n| n > 0);
         ended.then(|| format!("Process {} ended", self.pid))
     }

@@ -49,11 +49,16 @@ pub fn front_end(
 }
 
 /// Compiles a checked program.
-pub fn back_end(args: &Args, program: &typed::Program, target: &Target) -> Result<Object, Reported> {
+pub fn back_end(
+    args: &Args,
+    program: &typed::Program,
+    target: &Target,
+) -> Result<Object, Reported> {
     if args.shows(Stage::Typed) {
         stages::typed(program);
     }
-    let object = beetrace_codegen::compile(program, target).map_err(|e| report::compile_error(&e, &program.sources))?;
+    let object = beetrace_codegen::compile(program, target)
+        .map_err(|e| report::compile_error(&e, &program.sources))?;
     if args.shows(Stage::Asm) {
         stages::asm(&object);
     }
@@ -66,11 +71,19 @@ pub fn back_end(args: &Args, program: &typed::Program, target: &Target) -> Resul
 /// The attach points of a script as written, for a list of what they match.
 pub fn attach_points(sources: &Sources, root: SourceId) -> Result<Vec<String>, Reported> {
     let mut diags = Diagnostics::default();
-    let text = sources.get(root).map(|s| s.text.clone()).unwrap_or_default();
+    let text = sources
+        .get(root)
+        .map(|s| s.text.clone())
+        .unwrap_or_default();
     let script = parser::parse(root, &text, &mut diags);
     if diags.has_errors() {
         report::diagnostics(&diags, sources, true);
         return Err(Reported);
     }
-    Ok(script.probes.iter().flat_map(|p| &p.attach_points).map(|a| a.text.clone()).collect())
+    Ok(script
+        .probes
+        .iter()
+        .flat_map(|p| &p.attach_points)
+        .map(|a| a.text.clone())
+        .collect())
 }

@@ -13,7 +13,12 @@ pub fn print() -> Result<ExitCode, Reported> {
     let text = |s: &std::ffi::CStr| s.to_string_lossy().into_owned();
     println!("beetrace v{}", env!("CARGO_PKG_VERSION"));
     println!("System");
-    println!("  OS: {} {} {}", text(system.sysname()), text(system.release()), text(system.version()));
+    println!(
+        "  OS: {} {} {}",
+        text(system.sysname()),
+        text(system.release()),
+        text(system.version())
+    );
     println!("  Arch: {}", text(system.machine()));
     println!();
     println!("Build");

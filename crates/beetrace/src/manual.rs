@@ -9,7 +9,12 @@ use crate::Reported;
 use crate::args::Args;
 
 pub fn completions(shell: Shell) {
-    clap_complete::generate(shell, &mut Args::command(), "beetrace", &mut std::io::stdout());
+    clap_complete::generate(
+        shell,
+        &mut Args::command(),
+        "beetrace",
+        &mut std::io::stdout(),
+    );
 }
 
 pub fn page() -> Result<ExitCode, Reported> {

@@ -17,7 +17,12 @@ use crate::Reported;
 /// scripts read them.
 pub fn diagnostics(diags: &Diagnostics, sources: &Sources, warnings: bool) {
     let mut shown = Diagnostics::default();
-    shown.extend(diags.iter().filter(|d| warnings || d.severity == Severity::Error).cloned());
+    shown.extend(
+        diags
+            .iter()
+            .filter(|d| warnings || d.severity == Severity::Error)
+            .cloned(),
+    );
     let stderr = std::io::stderr();
     let text = if stderr.is_terminal() {
         render::render(&shown, sources, render::RenderOptions { color: true })
@@ -68,7 +73,9 @@ pub fn run_error(e: &RunError, object: &Object, verbose: bool) -> Reported {
                 hint("run with -v to see the verifier's own log");
             }
         }
-        RunError::Engine(Error::Attach { help: Some(help), .. }) => {
+        RunError::Engine(Error::Attach {
+            help: Some(help), ..
+        }) => {
             error(e);
             hint(help);
         }

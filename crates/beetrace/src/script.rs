@@ -13,19 +13,27 @@ pub fn read(args: &Args) -> Result<(Sources, SourceId), String> {
         (Some(program), _) => ("stdin".to_string(), program.clone()),
         (None, Some("-")) => {
             let mut text = String::new();
-            std::io::stdin().read_to_string(&mut text).map_err(|e| format!("failed to read the standard input: {e}"))?;
+            std::io::stdin()
+                .read_to_string(&mut text)
+                .map_err(|e| format!("failed to read the standard input: {e}"))?;
             ("stdin".to_string(), text)
         }
         (None, Some(path)) => {
-            let bytes = std::fs::read(path).map_err(|e| format!("failed to open file '{path}': {}", plain(&e)))?;
-            let text = String::from_utf8(bytes).map_err(|_| format!("'{path}' is no text in UTF-8"))?;
+            let bytes = std::fs::read(path)
+                .map_err(|e| format!("failed to open file '{path}': {}", plain(&e)))?;
+            let text =
+                String::from_utf8(bytes).map_err(|_| format!("'{path}' is no text in UTF-8"))?;
             (path.to_string(), text)
         }
         (None, None) => return Err("USAGE: filename or -e 'program' required.".into()),
     };
     let mut sources = Sources::default();
     let text: Arc<str> = text.into();
-    let root = sources.add(Source { name, text, is_stdlib: false });
+    let root = sources.add(Source {
+        name,
+        text,
+        is_stdlib: false,
+    });
     Ok((sources, root))
 }
 

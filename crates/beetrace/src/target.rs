@@ -19,7 +19,10 @@ const INITIAL_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
 /// Answers the questions that resolving probes asks.
 pub fn feature_probe(features: Rc<Features>) -> FeatureProbe {
     Box::new(move |feature| match feature {
-        Feature::Helper { id, program } => features.has(Kernel::Helper { program, helper: id }),
+        Feature::Helper { id, program } => features.has(Kernel::Helper {
+            program,
+            helper: id,
+        }),
         Feature::RingBuf => features.has(Kernel::RingBuffer),
         Feature::UprobeMulti => features.has(Kernel::UprobeMulti),
         Feature::KprobeMulti => features.has(Kernel::KprobeMulti),
@@ -35,7 +38,12 @@ pub fn feature_probe(features: Rc<Features>) -> FeatureProbe {
 /// What the code may use.
 pub fn probe(args: &Args, features: &Features, world: &dyn World) -> Target {
     // Every helper asked for here is there in all kinds of programs, or in none.
-    let has = |helper| features.has(Kernel::Helper { program: ProgramKind::Kprobe as u32, helper });
+    let has = |helper| {
+        features.has(Kernel::Helper {
+            program: ProgramKind::Kprobe as u32,
+            helper,
+        })
+    };
     let current_task_btf = has(helper::GET_CURRENT_TASK_BTF);
     Target {
         isa_v4: features.has(Kernel::InstructionsV4),

@@ -24,7 +24,8 @@ use crate::{compile, report, script, target};
 const READY: &str = "__BPFTRACE_NOTIFY_PROBES_ATTACHED";
 
 pub fn trace(args: &Args) -> Result<ExitCode, Reported> {
-    let signals = Signals::install().map_err(|e| Reported::error(format_args!("cannot handle signals: {e}")))?;
+    let signals = Signals::install()
+        .map_err(|e| Reported::error(format_args!("cannot handle signals: {e}")))?;
     let form = form(args)?;
     let pid = pid(args)?;
     if args.cmd.is_some() && pid.is_some() {
@@ -55,7 +56,9 @@ pub fn trace(args: &Args) -> Result<ExitCode, Reported> {
     if let Some(path) = &args.emit_elf {
         let bytes = beetrace_object::elf::write(&object).map_err(Reported::error)?;
         let written = std::fs::write(path, bytes);
-        written.map_err(|e| Reported::error(format_args!("failed to write {}: {e}", path.display())))?;
+        written.map_err(|e| {
+            Reported::error(format_args!("failed to write {}: {e}", path.display()))
+        })?;
         return Ok(ExitCode::SUCCESS);
     }
     if !args.stages.is_empty() {
@@ -71,8 +74,14 @@ pub fn trace(args: &Args) -> Result<ExitCode, Reported> {
     let options = Options {
         mode,
         quiet: args.quiet,
-        messages: MessageOptions { no_warnings: args.no_warnings, helper_errors: args.helper_errors },
-        load: LoadOptions { parameters: parameters(child.as_ref(), pid, &world), verifier_log: false },
+        messages: MessageOptions {
+            no_warnings: args.no_warnings,
+            helper_errors: args.helper_errors,
+        },
+        load: LoadOptions {
+            parameters: parameters(child.as_ref(), pid, &world),
+            verifier_log: false,
+        },
         ready_line: std::env::var_os(READY).map(|_| READY.to_string()),
     };
     let mut engine = Kernel::new();
@@ -95,7 +104,9 @@ pub fn trace(args: &Args) -> Result<ExitCode, Reported> {
             }
             Ok(ExitCode::from(finished.code))
         }
-        Err(RunError::Output(e)) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
+        Err(RunError::Output(e)) if e.kind() == std::io::ErrorKind::BrokenPipe => {
+            Ok(ExitCode::SUCCESS)
+        }
         Err(e) => Err(report::run_error(&e, &object, args.verbose > 0)),
     }
 }
@@ -104,14 +115,24 @@ pub fn trace(args: &Args) -> Result<ExitCode, Reported> {
 pub fn pid(args: &Args) -> Result<Option<u32>, Reported> {
     /// The largest process id there can be (`PID_MAX_LIMIT`, include/linux/threads.h).
     const LIMIT: u32 = 4 * 1024 * 1024;
-    let Some(text) = &args.pid else { return Ok(None) };
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let fail = |what: &str| Err(Reported::error(format_args!("Failed to parse pid: {what}: {text}")));
+    let Some(text) = &args.pid else {
+        return Ok(None);
+    };
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let fail = |what: &str| {
+        Err(Reported::error(format_args!(
+            "Failed to parse pid: {what}: {text}"
+        )))
+    };
     match text[..digits].parse::<u32>() {
         Err(_) if digits == 0 => fail("invalid integer"),
         Err(_) => fail("integer overflow"),
         Ok(_) if digits < text.len() => fail("invalid trailing bytes"),
-        Ok(pid) if pid == 0 || pid > LIMIT => Err(Reported::error(format_args!("Pid out of range: {pid}"))),
+        Ok(pid) if pid == 0 || pid > LIMIT => {
+            Err(Reported::error(format_args!("Pid out of range: {pid}")))
+        }
         Ok(pid) => Ok(Some(pid)),
     }
 }
@@ -141,7 +162,10 @@ fn output(args: &Args, form: Form) -> Result<Output, Reported> {
         None => Box::new(std::io::stdout()),
         Some(path) => Box::new(File::create(path).map_err(|e| {
             let reason = script::plain(&e);
-            Reported::error(format_args!("Failed to open output file: \"{}\": {reason}", path.display()))
+            Reported::error(format_args!(
+                "Failed to open output file: \"{}\": {reason}",
+                path.display()
+            ))
         })?),
     };
     let buffering = match args.buffering {
@@ -149,10 +173,19 @@ fn output(args: &Args, form: Form) -> Result<Output, Reported> {
         Some(BufferMode::Full) => Buffering::Full,
         Some(BufferMode::None) => Buffering::None,
     };
-    Ok(Output::new(form, buffering, out, Box::new(std::io::stderr())))
+    Ok(Output::new(
+        form,
+        buffering,
+        out,
+        Box::new(std::io::stderr()),
+    ))
 }
 
-fn parameters(child: Option<&ChildTarget>, pid: Option<u32>, world: &dyn World) -> Vec<(Parameter, u64)> {
+fn parameters(
+    child: Option<&ChildTarget>,
+    pid: Option<u32>,
+    world: &dyn World,
+) -> Vec<(Parameter, u64)> {
     let command = child.and_then(ChildTarget::command);
     let (inode, device) = target::pid_namespace();
     vec![
@@ -172,7 +205,11 @@ mod tests {
 
     #[test]
     fn process_ids() {
-        let parse = |text: &str| pid(&Args::parse_from(["beetrace", "-p", text, "-e", "begin{}"])).ok().flatten();
+        let parse = |text: &str| {
+            pid(&Args::parse_from(["beetrace", "-p", text, "-e", "begin{}"]))
+                .ok()
+                .flatten()
+        };
         assert_eq!(parse("12"), Some(12));
         assert_eq!(parse("0"), None);
         assert_eq!(parse("1a"), None);

@@ -99,13 +99,29 @@ impl Features {
             Feature::DPath => self.has_d_path(),
             Feature::InstructionsV4 => {
                 let from = Size::B1;
-                let sign_extend = Insn::MovSx { width: Width::W64, from, dst: Reg::R0, src: Reg::R0 };
+                let sign_extend = Insn::MovSx {
+                    width: Width::W64,
+                    from,
+                    dst: Reg::R0,
+                    src: Reg::R0,
+                };
                 takes(&[Insn::mov(Reg::R0, 0), sign_extend, Insn::Exit])
             }
             Feature::AtomicFetch => {
                 let (op, size) = (AtomicOp::Add { fetch: true }, Size::B8);
-                let atomic = Insn::Atomic { op, size, dst: Reg::R10, src: Reg::R0, off: -8 };
-                takes(&[Insn::store(Size::B8, Reg::R10, -8, 0), Insn::mov(Reg::R0, 0), atomic, Insn::Exit])
+                let atomic = Insn::Atomic {
+                    op,
+                    size,
+                    dst: Reg::R10,
+                    src: Reg::R0,
+                    off: -8,
+                };
+                takes(&[
+                    Insn::store(Size::B8, Reg::R10, -8, 0),
+                    Insn::mov(Reg::R0, 0),
+                    atomic,
+                    Insn::Exit,
+                ])
             }
             Feature::RingBuffer => map(MapKind::RingBuf, [0, 0, mem::page_size() as u32]).is_some(),
             Feature::MapBatch => map(MapKind::Hash, [4, 4, 1]).is_some_and(|map| map.has_batches()),
@@ -203,7 +219,9 @@ impl<'a> Attempt<'a> {
 
 /// Whether the verifier takes the program.
 fn takes(insns: &[Insn]) -> bool {
-    try_load(&Attempt::plain(ProgramKind::Kprobe, insns), 0).0.is_some()
+    try_load(&Attempt::plain(ProgramKind::Kprobe, insns), 0)
+        .0
+        .is_some()
 }
 
 fn nothing() -> [Insn; 2] {

@@ -40,7 +40,9 @@ pub fn match_all(
     if let Some((second, first, message)) = duplicate_name(&matcher.points) {
         let (first, second) = (matcher.spans[first], matcher.spans[second]);
         let diagnostic = Diagnostic::error("attach-point", message);
-        matcher.diags.push(diagnostic.at(second, "").label(first, "first used here"));
+        matcher
+            .diags
+            .push(diagnostic.at(second, "").label(first, "first used here"));
     }
     found
 }
