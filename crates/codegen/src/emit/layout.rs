@@ -67,7 +67,7 @@ fn join(func: &mut MFunc) {
 }
 
 /// How many jumps lead to each block, from blocks that are reached.
-fn predecessors(func: &MFunc) -> Vec<u32> {
+pub(crate) fn predecessors(func: &MFunc) -> Vec<u32> {
     let mut preds = vec![0; func.blocks.len()];
     preds[0] = 1;
     let mut seen = vec![false; func.blocks.len()];

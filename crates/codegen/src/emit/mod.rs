@@ -6,6 +6,7 @@
 
 mod depth;
 mod frame;
+mod hoist;
 mod layout;
 mod legalise;
 pub(crate) mod mir;
@@ -87,6 +88,7 @@ pub fn emit(module: &Module, target: &Target) -> Result<Emitted, EmitError> {
         if !allocate(&mut func) {
             return error(EmitErrorKind::Registers);
         }
+        hoist::hoist_moves(&mut func);
         let frame = Frame::new(&func);
         if frame.size > MAX_STACK {
             return error(EmitErrorKind::FrameTooLarge {

@@ -17,6 +17,7 @@ mod jumps;
 mod simplify;
 mod slots;
 mod stores;
+mod thread;
 
 use crate::ir::{Function, Module};
 
@@ -41,7 +42,7 @@ pub(crate) fn improve(function: &mut Function) {
 fn round(function: &mut Function) -> bool {
     let passes = [
         simplify::simplify,
-        jumps::thread_jumps,
+        thread::thread_jumps,
         dead::remove_unreached,
         jumps::remove_same_params,
         jumps::merge_blocks,
