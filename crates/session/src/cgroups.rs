@@ -28,7 +28,7 @@ const WALK_AGAIN: Duration = Duration::from_millis(200);
 
 impl Cgroups {
     /// `name:path` for every hierarchy that has the cgroup and whose name matches the filter, joined by commas; version 2
-    /// comes first. The number where none has it.
+    /// comes first. The number where none of them has it, nothing where there are none.
     pub fn path(&mut self, id: u64, filter: Option<&str>) -> String {
         let hierarchies = self.hierarchies.get_or_insert_with(|| {
             hierarchies(&String::from_utf8_lossy(
@@ -36,16 +36,18 @@ impl Cgroups {
             ))
         });
         let mut found = Vec::new();
+        let mut any = false;
         for hierarchy in hierarchies {
             if filter.is_some_and(|f| !matches_wildcard(f, &hierarchy.name)) {
                 continue;
             }
+            any = true;
             hierarchy.refresh(id);
             if let Some(path) = hierarchy.paths.get(&id) {
                 found.push(format!("{}:{path}", hierarchy.name));
             }
         }
-        if found.is_empty() {
+        if any && found.is_empty() {
             id.to_string()
         } else {
             found.join(",")
@@ -232,5 +234,6 @@ mod tests {
             "unified:/a.slice/b.scope"
         );
         assert_eq!(cgroups.path(u64::MAX, None), u64::MAX.to_string());
+        assert_eq!(cgroups.path(inner_id, Some("memory")), "");
     }
 }

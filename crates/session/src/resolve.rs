@@ -1,5 +1,7 @@
 //! What the printing of a value asks of the system: symbols, stacks, clocks, users, cgroups.
 
+use std::os::fd::RawFd;
+
 use beetrace_object::{Clock, StackLayout};
 
 /// Answers that depend on the machine. Never fails: what is not known is shown in the plainest form that is true, an
@@ -20,6 +22,12 @@ pub trait Resolve {
     /// Paths of a cgroup under the hierarchies that match the filter, each with its hierarchy's name.
     fn cgroup_path(&mut self, id: u64, filter: Option<&str>) -> String;
     fn username(&mut self, uid: u64) -> String;
+    /// Files that become readable when there is much to catch up with.
+    fn fds(&self) -> Vec<RawFd> {
+        Vec::new()
+    }
+    /// Takes note of what has happened on the machine. Called now and then, and whenever one of the files is readable.
+    fn catch_up(&mut self) {}
     /// Put behind strings that filled their space.
     fn truncation_trailer(&self) -> &str;
 }

@@ -246,8 +246,10 @@ impl Session<'_> {
         let mut told = 0;
         while state.exit.is_none() && !self.signals.ended() && !self.output.has_failed() {
             let child = self.child.as_ref().map(|c| c.fd());
-            let fds: Vec<RawFd> = self.signals.fds().chain(child).collect();
+            let mut fds = self.resolve.fds();
+            fds.extend(self.signals.fds().chain(child));
             self.round(Some(LOSS_CHECK), &fds, state)?;
+            self.resolve.catch_up();
             for signal in self.signals.take() {
                 let wanted =
                     |e: &Event| matches!(e, Event::SelfSignal { signal: s } if *s == signal);

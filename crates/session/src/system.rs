@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::os::fd::RawFd;
 use std::rc::Rc;
 
 use beetrace_object::{Clock, Event, Layout, MapRole, Object, StackLayout};
@@ -9,7 +10,7 @@ use beetrace_object::{Clock, Event, Layout, MapRole, Object, StackLayout};
 use crate::cgroups::Cgroups;
 use crate::clock::WallClock;
 use crate::resolve::Resolve;
-use crate::symbols::{self, ProcessEvent, Symbols};
+use crate::symbols::{self, ProcessSource, Symbols};
 use crate::users::Users;
 
 /// Answers from `/proc`, `/sys/fs/cgroup`, `/etc/passwd` and the binaries of processes. Making one costs nothing: each source is
@@ -27,6 +28,7 @@ use crate::users::Users;
 pub struct System<'o> {
     object: &'o Object,
     symbols: Symbols<'o>,
+    processes: Option<Box<dyn ProcessSource>>,
     frames: Frames,
     clock: Option<WallClock>,
     users: Users,
@@ -38,6 +40,7 @@ impl<'o> System<'o> {
         System {
             object,
             symbols: Symbols::new(&object.config, &object.programs),
+            processes: None,
             frames: Frames::default(),
             clock: None,
             users: Users::default(),
@@ -45,8 +48,8 @@ impl<'o> System<'o> {
         }
     }
 
-    /// Whether the script prints addresses of processes. Where it does not, [`System::preload`] and [`System::process_event`] are
-    /// not worth calling.
+    /// Whether the script prints addresses of processes. Where it does not, there is no need for [`System::preload`] and
+    /// [`System::follow`].
     pub fn wants_processes(&self) -> bool {
         let records = self.object.records.iter().flat_map(|r| r.layouts());
         let maps = self.object.maps.iter().filter_map(|m| match &m.role {
@@ -89,9 +92,9 @@ impl<'o> System<'o> {
         }
     }
 
-    /// Takes note of what happens to the memory of a process.
-    pub fn process_event(&mut self, event: ProcessEvent) {
-        self.symbols.event(event);
+    /// Takes note, from now on, of what happens to the memory of processes.
+    pub fn follow(&mut self, processes: Box<dyn ProcessSource>) {
+        self.processes = Some(processes);
     }
 }
 
@@ -116,6 +119,7 @@ impl Resolve for System<'_> {
     }
 
     fn user_symbol(&mut self, address: u64, pid: u32, program: u32) -> String {
+        self.catch_up();
         let name = self.symbols.user(address, pid, program);
         name.unwrap_or_else(|| symbols::address(address))
     }
@@ -136,6 +140,7 @@ impl Resolve for System<'_> {
             (Raw | BuildId, _) | (_, None) => Vec::new(),
             (_, Some(frames)) => {
                 let limit = usize::try_from(layout.limit).unwrap_or(usize::MAX);
+                self.catch_up();
                 let addresses: Vec<u64> = symbols::addresses(frames).take(limit).collect();
                 self.symbols.user_frames(&addresses, pid)
             }
@@ -165,6 +170,16 @@ impl Resolve for System<'_> {
 
     fn username(&mut self, uid: u64) -> String {
         self.users.name(uid)
+    }
+
+    fn fds(&self) -> Vec<RawFd> {
+        self.processes.as_ref().map_or_else(Vec::new, |p| p.fds())
+    }
+
+    fn catch_up(&mut self) {
+        if let Some(processes) = &mut self.processes {
+            processes.drain(&mut |event| self.symbols.event(event));
+        }
     }
 
     fn truncation_trailer(&self) -> &str {

@@ -11,6 +11,7 @@ mod maps;
 mod processes;
 mod stack;
 
+use std::os::fd::RawFd;
 use std::path::Path;
 use std::rc::Rc;
 
@@ -35,6 +36,14 @@ pub enum ProcessEvent {
         child: u32,
     },
     Exit(u32),
+}
+
+/// Where events come from.
+pub trait ProcessSource {
+    /// Files that become readable when there is much to drain.
+    fn fds(&self) -> Vec<RawFd>;
+    /// Gives all events so far, in the order in which they happened.
+    fn drain(&mut self, sink: &mut dyn FnMut(ProcessEvent));
 }
 
 /// All symbols of a run.

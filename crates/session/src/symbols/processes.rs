@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use super::files::{FileId, Files, VDSO};
 use super::jit::JitMap;
@@ -50,9 +51,14 @@ struct Process {
     jit: Option<JitMap>,
     /// Whether the list of its own functions was looked at for the stack that is being printed.
     jit_checked: bool,
-    /// Whether the maps were read for the stack that is being printed.
+    /// When the maps were read, and how large the process was.
+    read: Option<(Instant, u64)>,
+    /// Whether that was for the stack that is being printed.
     just_read: bool,
 }
+
+/// An address that no mapping holds makes the maps be read again if the process's size has changed, or after this time.
+const READ_AGAIN: Duration = Duration::from_secs(1);
 
 /// Processes remembered.
 const MAX_PROCESSES: usize = 1 << 14;
@@ -65,7 +71,7 @@ impl Processes {
         }
         mapping.path = self.intern(&mapping.path);
         let pid = mapping.pid;
-        if !self.is_followed(pid) {
+        if !self.is_known(pid) {
             // What it had mapped before the first event.
             self.read(pid);
         }
@@ -82,7 +88,7 @@ impl Processes {
 
     /// A process has come to be, with the memory of its parent.
     pub(super) fn fork(&mut self, parent: u32, child: u32) {
-        if !self.is_followed(parent) {
+        if !self.is_known(parent) {
             self.read(parent);
         }
         let parent = self.table.get(&parent).filter(|p| !p.maps.is_empty());
@@ -135,13 +141,8 @@ impl Processes {
 
     /// Where an address leads.
     pub(super) fn find(&mut self, pid: u32, address: u64, files: &mut Files) -> Place {
-        let held = |p: &Process| p.maps.find(address).is_some();
-        if self
-            .table
-            .get(&pid)
-            .is_some_and(|p| !held(p) && !p.ended && !p.just_read)
-        {
-            // Mapped since.
+        let known = self.table.get(&pid);
+        if known.is_some_and(|p| p.maps.find(address).is_none() && p.may_have_changed(pid)) {
             self.read(pid);
         }
         let Some(process) = self.table.get_mut(&pid) else {
@@ -182,7 +183,7 @@ impl Processes {
         *self = Processes::default();
     }
 
-    fn is_followed(&self, pid: u32) -> bool {
+    fn is_known(&self, pid: u32) -> bool {
         self.table.get(&pid).is_some_and(|p| !p.ended)
     }
 
@@ -192,12 +193,14 @@ impl Processes {
         let maps = ProcessMaps::parse(pid, &String::from_utf8_lossy(&text));
         let process = self.entry(pid);
         process.just_read = true;
+        process.read = Some((Instant::now(), size(pid)));
         if !maps.is_empty() {
             *process = Process {
                 maps: Rc::new(maps),
                 binary: binary(pid),
                 followed: process.followed && !process.ended,
                 jit: process.jit.take().filter(|_| !process.ended),
+                read: process.read,
                 just_read: true,
                 ..Process::default()
             };
@@ -229,6 +232,15 @@ impl Processes {
 }
 
 impl Process {
+    /// Whether more may be mapped than is known.
+    fn may_have_changed(&self, pid: u32) -> bool {
+        let unchanged = |(when, old): &(Instant, u64)| {
+            // Stacks of programs without frame pointers are full of addresses that lead nowhere.
+            when.elapsed() < READ_AGAIN && *old == size(pid)
+        };
+        !self.ended && !self.just_read && !self.read.as_ref().is_some_and(unchanged)
+    }
+
     /// The file of a mapping.
     fn file(&mut self, pid: u32, mapping: &MappedFile, files: &mut Files) -> Option<FileId> {
         let key = (mapping.inode, Rc::clone(&mapping.path));
@@ -262,4 +274,11 @@ fn paths(pid: u32, mapping: &MappedFile, ended: bool) -> Vec<(PathBuf, u64)> {
 fn binary(pid: u32) -> Option<(u64, u64)> {
     let found = fs::metadata(format!("/proc/{pid}/exe")).ok()?;
     Some((found.dev(), found.ino()))
+}
+
+/// Pages that a process has mapped (proc_pid_statm(5)); 0 for one that has ended.
+fn size(pid: u32) -> u64 {
+    let statm = fs::read_to_string(format!("/proc/{pid}/statm")).unwrap_or_default();
+    let pages = statm.split(' ').next().unwrap_or_default();
+    pages.parse().unwrap_or(0)
 }

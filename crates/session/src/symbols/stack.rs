@@ -54,10 +54,8 @@ pub fn text(
     };
     let limit = usize::try_from(layout.limit).unwrap_or(usize::MAX);
     if layout.mode == StackMode::BuildId {
-        for frame in frames.chunks_exact(BUILD_ID_FRAME).take(limit) {
-            if frame.iter().all(|b| *b == 0) {
-                break;
-            }
+        let frames = used(frames, BUILD_ID_FRAME).chunks_exact(BUILD_ID_FRAME);
+        for frame in frames.take(limit) {
             build_id_frame(&mut out, frame);
         }
         return out;
@@ -78,12 +76,16 @@ pub fn text(
     out
 }
 
-/// The addresses of a stack up to its end.
+/// The addresses of a stack. Zeros behind the last belong to the map; one among them is what the kernel found.
 pub fn addresses(frames: &[u8]) -> impl Iterator<Item = u64> {
-    let words = frames.chunks_exact(8);
-    words
-        .map(|w| w.try_into().map_or(0, u64::from_ne_bytes))
-        .take_while(|address| *address != 0)
+    let words = used(frames, 8).chunks_exact(8);
+    words.map(|w| w.try_into().map_or(0, u64::from_ne_bytes))
+}
+
+/// The frames up to the last that is not all zeros.
+fn used(frames: &[u8], size: usize) -> &[u8] {
+    let end = frames.iter().rposition(|b| *b != 0).map_or(0, |i| i + 1);
+    frames.get(..end.next_multiple_of(size)).unwrap_or(frames)
 }
 
 fn frame(out: &mut String, at: u64, symbolized: &Symbolized) {
@@ -182,7 +184,7 @@ mod tests {
         text(layout, Some(&bytes), &mut known)
     }
 
-    const STACK: [u64; 5] = [0x1010, 0x2001, 0x7f00, 0, 0x2001];
+    const STACK: [u64; 5] = [0x1010, 0x2001, 0x7f00, 0, 0];
 
     #[test]
     fn the_usual_mode() {
@@ -201,6 +203,19 @@ mod tests {
         assert_eq!(
             show(&layout(false, StackMode::Perf), &STACK[1..3]),
             "\n\t2001 main+1\n\t7f00 0x7f00\n"
+        );
+    }
+
+    #[test]
+    fn a_zero_among_the_frames_is_one() {
+        let broken = [0x2001, 0, 0x2001, 0];
+        assert_eq!(
+            show(&layout(true, StackMode::Perf), &broken),
+            "\n\t2001 main+1 (/bin/app)\n\t0 0 ([unknown])\n\t2001 main+1 (/bin/app)\n"
+        );
+        assert_eq!(
+            show(&layout(true, StackMode::Raw), &broken),
+            "\n2001\n0\n2001\n"
         );
     }
 
