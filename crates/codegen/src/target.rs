@@ -27,6 +27,8 @@ pub struct Target {
     pub initial_pid_namespace: bool,
     /// Failed memory reads and the like are reported as records (`-k`).
     pub report_failures: bool,
+    /// Name of a map without keys that stands for every clock, so that a test decides what time it is.
+    pub clock_map: Option<String>,
     /// Number of possible processors.
     pub cpus: u32,
 }
@@ -47,6 +49,7 @@ impl Default for Target {
             direct_btf_loads: true,
             initial_pid_namespace: true,
             report_failures: false,
+            clock_map: None,
             cpus: 1,
         }
     }

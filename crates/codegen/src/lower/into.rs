@@ -136,6 +136,7 @@ impl Lower<'_, '_> {
             return Ok(());
         }
         match cast {
+            Cast::Str if matches!(expr.ty, Type::Buf(_)) => self.buffer_into(inner, to, len),
             Cast::Str => self.text_into(inner, to, len, fill),
             Cast::Members => self.convert_into(inner, to, &expr.ty, fill),
             Cast::Reinterpret if matches!(expr.ty, Type::Str(_)) => {
@@ -184,6 +185,22 @@ impl Lower<'_, '_> {
                 }
                 self.characters_into(to, place, used, len, fill)?;
             }
+        }
+        self.release(mark);
+        Ok(())
+    }
+
+    /// A buffer as one of another capacity.
+    fn buffer_into(&mut self, from: &Expr, to: Place, len: u32) -> Result<()> {
+        let have = self.unit.size_of(&from.ty);
+        let mark = self.mark();
+        let place = self.place(from)?;
+        self.copy(to, place, have.min(len))?;
+        self.zero(to.at(i64::from(have)), len.saturating_sub(have));
+        if len < have {
+            let used = self.load_raw(to, Size::B4, false);
+            let used = self.at_most(used, i64::from(len.saturating_sub(4)))?;
+            self.store(to, Size::B4, used);
         }
         self.release(mark);
         Ok(())

@@ -12,6 +12,8 @@ use super::layout::Repr;
 use super::memory::{Base, Memory, Place};
 use super::{LowerError, Result, source_span};
 
+const ARRAY_BOUNDS: &str = "Array access out of bounds. This can lead to unexpected results.";
+
 impl Lower<'_, '_> {
     /// Where the bytes of an expression lie, made for it where it has no place of its own. The bytes are to be used at once.
     pub(super) fn place(&mut self, expr: &Expr) -> Result<Place> {
@@ -153,7 +155,7 @@ impl Lower<'_, '_> {
             },
             |l| {
                 l.message(Action::RuntimeMessage {
-                    text: "Array access out of bounds".into(),
+                    text: ARRAY_BOUNDS.into(),
                     span: source_span(span),
                     is_error: false,
                 })?;

@@ -145,16 +145,16 @@ impl Lower<'_, '_> {
         bits: BitField,
         expr: &Expr,
     ) -> Result<Value> {
-        let (size, signed) = self.scalar_repr(expr)?;
+        let (size, _) = self.scalar_repr(expr)?;
         let mark = self.mark();
         let place = self.place(base)?.at(i64::from(offset));
         let whole = self.load(place, size, false)?;
         self.release(mark);
         let left = 64u32.saturating_sub(bits.shift.saturating_add(bits.width));
         let right = 64u32.saturating_sub(bits.width);
+        // The bits alone, whatever the sign of the type that they were cut from.
         let high = self.binary_imm(AluOp::Lsh, whole, i64::from(left));
-        let op = if signed { AluOp::Arsh } else { AluOp::Rsh };
-        Ok(self.binary_imm(op, high, i64::from(right)))
+        Ok(self.binary_imm(AluOp::Rsh, high, i64::from(right)))
     }
 
     /// The address of a tracepoint's array that lies behind the fixed part of its record.

@@ -6,7 +6,7 @@ use beetrace_object::{Event, ProgramKind};
 
 use crate::ir::{Effect, Value};
 use crate::lower::Result;
-use crate::lower::func::Lower;
+use crate::lower::func::{Lower, Test};
 use crate::lower::memory::{Memory, Place};
 
 /// Offsets in `struct pt_regs` of x86-64 (arch/x86/include/asm/ptrace.h).
@@ -16,6 +16,22 @@ const CODE_SEGMENT: u32 = 136;
 impl Lower<'_, '_> {
     /// The address of the traced function, or of the instruction where the kernel cannot tell the function.
     pub(super) fn function_address(&mut self) -> Result<Value> {
+        let is_user_return = self
+            .probe
+            .attach
+            .iter()
+            .any(|spec| matches!(&spec.event, Event::Uprobe(uprobe) if uprobe.is_return));
+        if is_user_return {
+            // At a return the registers are the caller's already; an older kernel does not know the function either.
+            let context = self.f.context;
+            let function = self.call(helper::GET_FUNC_IP, &[context], Effect::Pure);
+            let zero = self.iconst(0);
+            return self.choose(
+                Test(JmpOp::Ne, function, zero),
+                |_| Ok(function),
+                |l| l.register(INSTRUCTION_POINTER),
+            );
+        }
         let is_user = self.probe.attach.iter().any(|spec| {
             matches!(
                 spec.event,

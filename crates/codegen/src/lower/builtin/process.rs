@@ -7,7 +7,7 @@ use beetrace_object::Parameter;
 use crate::ir::{Effect, Value};
 use crate::lower::Result;
 use crate::lower::func::{Lower, Test};
-use crate::lower::memory::Place;
+use crate::lower::memory::{Memory, Place};
 
 /// Bytes of a command's name in the kernel, NUL included (`TASK_COMM_LEN`).
 const COMM_BYTES: u32 = 16;
@@ -77,6 +77,20 @@ impl Lower<'_, '_> {
 
     /// Nanoseconds of a clock.
     pub(in crate::lower) fn nanoseconds(&mut self, clock: Clock) -> Result<Value> {
+        let maps = &self.unit.program.maps;
+        let stand_in = self.unit.target.clock_map.as_deref();
+        if let Some(index) = maps.iter().position(|m| Some(m.name.as_str()) == stand_in) {
+            let key = self.temporary(8);
+            let zero = self.iconst(0);
+            self.store(key, Size::B8, zero);
+            let key = self.address(key);
+            let found = self.lookup(index as u32, key);
+            return self.choose(
+                Test(JmpOp::Ne, found, zero),
+                |l| Ok(l.load_raw(Place::value(found, Memory::Own), Size::B8, false)),
+                |_| Ok(zero),
+            );
+        }
         Ok(match clock {
             Clock::Monotonic => self.call(helper::KTIME_GET_NS, &[], Effect::Reads),
             Clock::Boot => self.call(helper::KTIME_GET_BOOT_NS, &[], Effect::Reads),
