@@ -10,7 +10,7 @@ use std::rc::Rc;
 use beetrace_object::Config;
 use blazesym::Pid;
 use blazesym::symbolize::source::{Elf, Process, Source};
-use blazesym::symbolize::{CodeInfo, Input, Sym, Symbolized, Symbolizer};
+use blazesym::symbolize::{CodeInfo, Input, Sym, Symbolized, Symbolizer, evict};
 
 use super::maps::ProcessMaps;
 use super::stack::Frame;
@@ -33,6 +33,9 @@ struct Identity {
 
 struct SymbolFile {
     path: PathBuf,
+    identity: Identity,
+    /// When it was used last; 0 where it is not open.
+    used: u64,
     plain: Source<'static>,
     detailed: Source<'static>,
 }
@@ -45,6 +48,8 @@ pub(super) struct Files {
     symbolizer: Option<Symbolizer>,
     ids: HashMap<Identity, FileId>,
     files: Vec<SymbolFile>,
+    /// Counts uses of files.
+    clock: u64,
     frames: HashMap<(FileId, u64), Rc<[Frame]>>,
     /// Where the vDSO lies in this process, once it is asked for.
     vdso: Option<Option<u64>>,
@@ -52,6 +57,20 @@ pub(super) struct Files {
 
 /// Addresses whose frames are kept; a stack has mostly the same frames as those before it.
 const MAX_FRAMES: usize = 1 << 15;
+
+/// Files that are open at a time, each with a descriptor and what was read of its symbols.
+const MAX_OPEN: usize = 128;
+
+impl Identity {
+    fn of(found: &fs::Metadata) -> Identity {
+        Identity {
+            device: found.dev(),
+            inode: found.ino(),
+            size: found.size(),
+            modified: (found.mtime(), found.mtime_nsec()),
+        }
+    }
+}
 
 impl Files {
     pub(super) fn new(config: &Config) -> Files {
@@ -71,12 +90,7 @@ impl Files {
             if !found.is_file() || (inode != 0 && found.ino() != inode) {
                 continue;
             }
-            let identity = Identity {
-                device: found.dev(),
-                inode: found.ino(),
-                size: found.size(),
-                modified: (found.mtime(), found.mtime_nsec()),
-            };
+            let identity = Identity::of(&found);
             if let Some(id) = self.ids.get(&identity) {
                 return Some(*id);
             }
@@ -95,6 +109,8 @@ impl Files {
                 plain: elf(false),
                 detailed: elf(self.debug_info),
                 path,
+                identity,
+                used: 0,
             });
             self.ids.insert(identity, id);
             return Some(id);
@@ -146,13 +162,32 @@ impl Files {
     }
 
     fn symbolize(&mut self, id: FileId, offset: u64, detailed: bool) -> Option<Vec<Frame>> {
-        let vdso = if id == VDSO {
-            Some(self.vdso_start()?)
+        let found = if id == VDSO {
+            let address = self.vdso_start()?.checked_add(offset)?;
+            let own = Source::Process(Process::new(Pid::Slf));
+            self.symbolizer()
+                .symbolize_single(&own, Input::AbsAddr(address))
         } else {
-            None
+            self.make_ready(id)?;
+            let file = self.files.get(id.0 as usize)?;
+            let source = if detailed {
+                &file.detailed
+            } else {
+                &file.plain
+            };
+            let symbolizer = self.symbolizer.as_ref()?;
+            symbolizer.symbolize_single(source, Input::FileOffset(offset))
         };
+        match found {
+            Ok(Symbolized::Sym(sym)) => Some(frames_of(&sym)),
+            // A file that is no ELF file, or broken: as good as one without symbols.
+            Ok(Symbolized::Unknown(_)) | Err(_) => None,
+        }
+    }
+
+    fn symbolizer(&mut self) -> &mut Symbolizer {
         let (demangle, debug_info) = (self.demangle, self.debug_info);
-        let symbolizer = self.symbolizer.get_or_insert_with(|| {
+        self.symbolizer.get_or_insert_with(|| {
             Symbolizer::builder()
                 // Paths may lead nowhere once a process has ended; `Identity` tells when a file has changed.
                 .enable_auto_reload(false)
@@ -160,26 +195,40 @@ impl Files {
                 .enable_code_info(debug_info)
                 .enable_inlined_fns(debug_info)
                 .build()
-        });
-        let found = match vdso {
-            Some(start) => {
-                let own = Source::Process(Process::new(Pid::Slf));
-                symbolizer.symbolize_single(&own, Input::AbsAddr(start.checked_add(offset)?))
+        })
+    }
+
+    /// Sees to it that there is a symbolizer that may open the file, and that the file still is what it was when it was found.
+    fn make_ready(&mut self, id: FileId) -> Option<()> {
+        self.clock += 1;
+        let clock = self.clock;
+        let file = self.files.get_mut(id.0 as usize)?;
+        let was_open = std::mem::replace(&mut file.used, clock) != 0;
+        if !was_open {
+            let found = fs::metadata(&file.path).ok();
+            if found.is_none_or(|f| Identity::of(&f) != file.identity) {
+                file.used = 0;
+                return None;
             }
-            None => {
-                let file = self.files.get(id.0 as usize)?;
-                let source = if detailed {
-                    &file.detailed
-                } else {
-                    &file.plain
-                };
-                symbolizer.symbolize_single(source, Input::FileOffset(offset))
-            }
-        };
-        match found {
-            Ok(Symbolized::Sym(sym)) => Some(frames_of(&sym)),
-            // A file that is no ELF file, or broken: as good as one without symbols.
-            Ok(Symbolized::Unknown(_)) | Err(_) => None,
+            self.close_oldest();
+        }
+        self.symbolizer();
+        Some(())
+    }
+
+    /// Makes room for one more open file.
+    fn close_oldest(&mut self) {
+        let open = || self.files.iter().filter(|f| f.used != 0);
+        if open().count() <= MAX_OPEN {
+            return;
+        }
+        let oldest = self.files.iter_mut().filter(|f| f.used != 0);
+        if let (Some(oldest), Some(symbolizer)) =
+            (oldest.min_by_key(|f| f.used), &mut self.symbolizer)
+        {
+            oldest.used = 0;
+            // It fails for no file.
+            let _ = symbolizer.evict(&evict::Elf::new(&oldest.path).into());
         }
     }
 

@@ -1,6 +1,6 @@
 //! Symbols of this test's own process, of children, and of the kernel.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 
 use beetrace_object::{ProbeSpec, ProgramKind, Uprobe};
@@ -31,18 +31,24 @@ fn waits_in_a_child() {
     }
 }
 
-/// This program once more, waiting until its standard input is closed.
-fn sleeper() -> Child {
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "symbols::tests::waits_in_a_child", "--nocapture"])
+const CHILD_ARGUMENTS: [&str; 3] = ["--exact", "symbols::tests::waits_in_a_child", "--nocapture"];
+
+/// A copy of this program, waiting until its standard input is closed.
+fn sleeper(binary: &Path) -> Child {
+    let mut child = Command::new(binary)
+        .args(CHILD_ARGUMENTS)
         .env(CHILD, "1")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
+    wait_until_ready(&mut child);
+    child
+}
+
+fn wait_until_ready(child: &mut Child) {
     let output = BufReader::new(child.stdout.as_mut().unwrap());
     assert!(output.lines().any(|line| line.unwrap() == "ready"));
-    child
 }
 
 fn end(mut child: Child) {
@@ -128,7 +134,7 @@ fn the_vdso() {
 
 #[test]
 fn a_process_that_was_preloaded_and_has_ended() {
-    let child = sleeper();
+    let child = sleeper(&std::env::current_exe().unwrap());
     let pid = child.id();
     let address = marked_function_in(pid);
     let mut symbols = symbols();
@@ -139,8 +145,73 @@ fn a_process_that_was_preloaded_and_has_ended() {
 }
 
 #[test]
+fn a_binary_that_was_deleted() {
+    let binary = std::env::current_exe().unwrap();
+    let link = binary.with_extension(format!("deleted-{}", std::process::id()));
+    std::fs::hard_link(&binary, &link).unwrap();
+    let child = sleeper(&link);
+    std::fs::remove_file(&link).unwrap();
+    let pid = child.id();
+    let maps = maps_of(pid);
+    let path = format!("{} (deleted)", link.display());
+    let theirs = maps.iter().find(|m| *m.path == path).unwrap();
+    let own = maps_of(std::process::id());
+    let address = address_of_marked_function();
+    let own = own.find(address).unwrap();
+    let mut symbols = symbols();
+    let name = symbols.user(theirs.start + (address - own.start), pid, 0);
+    end(child);
+    assert!(name.is_some_and(|n| n.ends_with("marked_function")));
+}
+
+#[test]
+fn a_process_that_becomes_another_binary() {
+    let mut child = Command::new("/bin/sh")
+        .args(["-c", "read x; exec \"$0\" \"$@\""])
+        .arg(std::env::current_exe().unwrap())
+        .args(CHILD_ARGUMENTS)
+        .env(CHILD, "1")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let pid = child.id();
+    let mut symbols = symbols();
+    symbols.preload(pid);
+    let input = child.stdin.as_mut().unwrap();
+    input.write_all(b"go\n").unwrap();
+    wait_until_ready(&mut child);
+    let address = marked_function_in(pid);
+    let name = symbols.user(address, pid, 0);
+    end(child);
+    assert!(name.is_some_and(|n| n.ends_with("marked_function")));
+}
+
+#[test]
+fn the_files_open_at_a_time_are_limited() {
+    let folder = std::env::temp_dir().join(format!("symbols-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let mut files = Files::new(&Config::default());
+    let ids: Vec<FileId> = (0..200)
+        .map(|i| {
+            let path = folder.join(i.to_string());
+            std::fs::write(&path, "no ELF file").unwrap();
+            let id = files.open(std::iter::once((path, 0))).unwrap();
+            assert_eq!(files.name(id, 0), None);
+            id
+        })
+        .collect();
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert_eq!(ids.len(), 200);
+    let descriptors = std::fs::read_dir("/proc/self/fd").unwrap();
+    let links = descriptors.filter_map(|f| std::fs::read_link(f.unwrap().path()).ok());
+    let open = links.filter(|l| l.starts_with(&folder)).count();
+    assert!((1..=129).contains(&open), "{open} open");
+}
+
+#[test]
 fn a_process_that_ended_with_its_mappings_recorded() {
-    let child = sleeper();
+    let child = sleeper(&std::env::current_exe().unwrap());
     let pid = child.id();
     let (address, maps) = (marked_function_in(pid), maps_of(pid));
     end(child);
@@ -172,7 +243,7 @@ fn nothing_is_kept_when_that_is_not_wanted() {
         cache_user_symbols: SymbolCache::None,
         ..Config::default()
     };
-    let child = sleeper();
+    let child = sleeper(&std::env::current_exe().unwrap());
     let pid = child.id();
     let address = marked_function_in(pid);
     let mut symbols = Symbols::new(&config, &[]);
