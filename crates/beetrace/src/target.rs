@@ -58,6 +58,7 @@ pub fn probe(args: &Args, features: &Features, world: &dyn World) -> Target {
         direct_btf_loads: current_task_btf,
         initial_pid_namespace: pid_namespace().0 == INITIAL_PID_NAMESPACE,
         report_failures: args.helper_errors,
+        clock_map: std::env::var("BPFTRACE_DUMMY_TS_MAP").ok(),
         cpus: world.possible_cpus(),
     }
 }
