@@ -14,6 +14,7 @@ use crate::map::{Definition, Map};
 #[derive(Debug)]
 pub(crate) struct Gate {
     map: Map,
+    is_open: bool,
 }
 
 impl Gate {
@@ -27,17 +28,24 @@ impl Gate {
             read_only: true,
         };
         let map = Map::create(&definition, 1)?;
-        Ok(Gate { map })
+        Ok(Gate { map, is_open: true })
     }
 
     /// From now on the programs return at once. One that runs already goes on to its end.
-    pub(crate) fn close(&self) -> io::Result<()> {
-        self.map.set(&0_u32.to_ne_bytes(), &1_u64.to_ne_bytes())
+    pub(crate) fn close(&mut self) -> io::Result<()> {
+        self.set(false)
     }
 
     /// Lets the programs do their work.
-    pub(crate) fn open(&self) -> io::Result<()> {
-        self.map.set(&0_u32.to_ne_bytes(), &0_u64.to_ne_bytes())
+    pub(crate) fn open(&mut self) -> io::Result<()> {
+        if self.is_open { Ok(()) } else { self.set(true) }
+    }
+
+    fn set(&mut self, open: bool) -> io::Result<()> {
+        let value = u64::from(!open);
+        self.map.set(&0_u32.to_ne_bytes(), &value.to_ne_bytes())?;
+        self.is_open = open;
+        Ok(())
     }
 
     /// What goes in front of a program. It leaves alone all registers that a program begins with.

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use beetrace_engine::{
     Engine, Entry, Error, LoadOptions, Losses, MapId, Polled, ProgramId, RunResult,
@@ -18,11 +18,9 @@ use crate::map::Map;
 use crate::plan::{self, Group};
 use crate::program::{Loader, Program, Variant};
 use crate::reaper::{self, Reaper};
-use crate::sys::{bpf, errno, mem};
+use crate::run;
+use crate::sys::{errno, mem};
 use crate::system;
-
-/// Bytes of the zero context that a program runs over: twelve arguments of eight bytes (`MAX_BPF_FUNC_ARGS`).
-const CONTEXT: usize = 96;
 
 /// A probe that is attached, or several that share a link.
 #[derive(Debug)]
@@ -238,7 +236,7 @@ impl Engine for Kernel {
             // What was attached before must not run again.
             reaper.wait();
         }
-        if let Some(gate) = &self.gate
+        if let Some(gate) = &mut self.gate
             && let Err(error) = gate.open()
         {
             let failed = || changing("the gate", io::Error::from_raw_os_error(errno(&error)));
@@ -278,7 +276,7 @@ impl Engine for Kernel {
 
     fn detach(&mut self) {
         let attachments = std::mem::take(&mut self.attachments);
-        let is_gated = self.gate.as_ref().is_some_and(|gate| gate.close().is_ok());
+        let is_gated = self.gate.as_mut().is_some_and(|gate| gate.close().is_ok());
         let is_slow = |attachment: &Attachment| {
             let program = self.programs.get(attachment.program);
             is_gated && program.is_some_and(|p| gate::is_slow(&p.probes))
@@ -292,40 +290,9 @@ impl Engine for Kernel {
         let index = program.0 as usize;
         let program = self
             .programs
-            .get(index)
+            .get_mut(index)
             .ok_or_else(|| no_such(format!("program {index}")))?;
-        let fd = program
-            .fd(&Variant::PLAIN)
-            .ok_or_else(|| no_such(format!("program {index}")))?;
-        let repeat = repeat.max(1);
-        // The kernel's own measure leaves out the system call; one run is not worth asking for it.
-        let stats = if repeat > 1 {
-            bpf::enable_stats().ok()
-        } else {
-            None
-        };
-        let before = stats.as_ref().and_then(|_| bpf::prog_info(fd).ok());
-        let mut context = [0; CONTEXT];
-        let mut value = 0;
-        let start = Instant::now();
-        for _ in 0..repeat {
-            value = bpf::test_run(fd, &mut context)
-                .map_err(|e| caps::bpf_error(format!("running {}", program.probe_name()), e))?;
-        }
-        let elapsed = start.elapsed() / repeat;
-        let measured = before.and_then(|before| {
-            let after = bpf::prog_info(fd).ok()?;
-            let runs = after
-                .run_cnt
-                .checked_sub(before.run_cnt)
-                .filter(|n| *n > 0)?;
-            let nanos = after.run_time_ns.checked_sub(before.run_time_ns)?;
-            Some(Duration::from_nanos(nanos / runs))
-        });
-        Ok(RunResult {
-            value: value.into(),
-            duration: measured.unwrap_or(elapsed),
-        })
+        run::run(program, &mut self.loader, repeat.max(1))
     }
 
     fn poll(

@@ -48,6 +48,7 @@ mod process_events;
 mod program;
 mod reaper;
 mod ringbuf;
+mod run;
 mod sys;
 mod system;
 mod verdict;

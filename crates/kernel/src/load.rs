@@ -179,6 +179,7 @@ pub(crate) fn programs(
                 func_info: shifted(debug.func_info_bytes(), FuncInfo::SIZE as usize, shift),
                 line_info: shifted(debug.line_info_bytes(), LineInfo::SIZE as usize, shift),
                 loaded: Vec::new(),
+                is_no_packet: false,
             })
         })
         .collect()

@@ -20,6 +20,8 @@ pub(crate) struct Variant {
     /// `enum bpf_attach_type`.
     pub(crate) attach_type: u32,
     pub(crate) target: Option<BtfTarget>,
+    /// As a program of network packets, which the kernel itself runs many times over.
+    pub(crate) packet: bool,
 }
 
 impl Variant {
@@ -27,12 +29,17 @@ impl Variant {
     pub(crate) const PLAIN: Variant = Variant {
         attach_type: attach_type::NONE,
         target: None,
+        packet: false,
+    };
+    pub(crate) const PACKET: Variant = Variant {
+        packet: true,
+        ..Variant::PLAIN
     };
 
     pub(crate) fn multi(attach_type: u32) -> Variant {
         Variant {
             attach_type,
-            target: None,
+            ..Variant::PLAIN
         }
     }
 }
@@ -51,6 +58,8 @@ pub(crate) struct Program {
     pub(crate) func_info: Vec<u8>,
     pub(crate) line_info: Vec<u8>,
     pub(crate) loaded: Vec<(Variant, OwnedFd)>,
+    /// The kernel does not take it as [`Variant::PACKET`].
+    pub(crate) is_no_packet: bool,
 }
 
 /// What all programs of a load share.
@@ -66,6 +75,8 @@ pub(crate) struct Loader {
 
 /// Must be set for programs of kind `Syscall` (`BPF_F_SLEEPABLE`).
 const SLEEPABLE: u32 = 1 << 4;
+/// `BPF_PROG_TYPE_XDP`
+const XDP: u32 = 6;
 /// Levels of the verifier's log: every instruction on the way to an error; and everything, with statistics.
 const LOG_ERRORS: u32 = 1;
 const LOG_ALL: u32 = 1 | 2 | 4;
@@ -101,7 +112,11 @@ impl Program {
             None => None,
         };
         let load = bpf::ProgLoad {
-            kind: self.kind as u32,
+            kind: if variant.packet {
+                XDP
+            } else {
+                self.kind as u32
+            },
             name: &self.name,
             license,
             insns: &self.insns,
@@ -111,7 +126,7 @@ impl Program {
             btf: btf.as_ref().map(|b| b.as_fd()),
             func_info: &self.func_info,
             line_info: &self.line_info,
-            flags: if self.kind == ProgramKind::Syscall {
+            flags: if self.kind == ProgramKind::Syscall && !variant.packet {
                 SLEEPABLE
             } else {
                 0

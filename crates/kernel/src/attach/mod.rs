@@ -50,6 +50,7 @@ pub(crate) fn variant(event: &Event, multi: bool) -> Variant {
     let target = |attach_type, target: &beetrace_object::BtfTarget| Variant {
         attach_type,
         target: Some(target.clone()),
+        ..Variant::PLAIN
     };
     match event {
         Event::Uprobe(_) | Event::Usdt(_) if multi => {

@@ -333,3 +333,36 @@ fn callbacks_are_loaded_with_their_types() {
         assert_eq!(received(&mut kernel, 1), [14], "{kind:?}");
     }
 }
+
+#[test]
+fn runs_are_measured_whatever_the_program_calls() {
+    if skipped() {
+        return;
+    }
+    // A stack can be asked for where there is one only: not in a program of packets.
+    let with_stack = "
+            r2 = r10
+            r2 += -8
+            *(u64 *)(r2 + 0) = 0
+            r3 = 8
+            r4 = 0
+            call bpf_get_stack
+            r0 = 3
+            exit";
+    for text in ["r0 = 3\nexit", with_stack] {
+        let object = object(
+            vec![],
+            vec![program(
+                ProgramKind::RawTracepoint,
+                text,
+                vec![Event::Bench { name: "b".into() }],
+            )],
+        );
+        let mut kernel = loaded(&object);
+        for repeat in [1, 1000] {
+            let result = kernel.run(ProgramId(0), repeat).expect("run");
+            assert_eq!(result.value, 3);
+            assert!(result.duration < Duration::from_secs(1));
+        }
+    }
+}
