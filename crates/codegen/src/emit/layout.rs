@@ -84,29 +84,142 @@ pub(crate) fn predecessors(func: &MFunc) -> Vec<u32> {
     preds
 }
 
-/// Follows control from block to block and prefers a successor whose other predecessors are all placed.
+/// Follows control from block to block, along what is likely, and prefers a successor whose other predecessors are all placed.
+/// What is unlikely comes last.
 fn order(func: &MFunc) -> Vec<Label> {
-    let mut waiting = predecessors(func);
-    let mut placed = vec![false; func.blocks.len()];
-    let mut order = Vec::new();
-    let mut open = vec![0];
-    while let Some(start) = open.pop() {
-        let mut at = start;
-        while !std::mem::replace(&mut placed[at], true) {
-            order.push(at);
-            let mut targets: Vec<Label> = func.blocks[at].end.targets().collect();
-            for &target in &targets {
-                waiting[target] -= 1;
+    let mut placer = Placer {
+        func,
+        waiting: predecessors(func),
+        bodies: loop_bodies(func),
+        placed: vec![false; func.blocks.len()],
+        order: Vec::new(),
+        open: vec![0],
+        unlikely: Vec::new(),
+    };
+    while let Some(start) = placer.open.pop().or_else(|| placer.unlikely.pop()) {
+        placer.trace(start);
+    }
+    placer.order
+}
+
+struct Placer<'a> {
+    func: &'a MFunc,
+    /// How many predecessors of each block are not placed yet.
+    waiting: Vec<u32>,
+    /// By head of a loop: where the loop goes on from there.
+    bodies: Vec<Option<Label>>,
+    placed: Vec<bool>,
+    order: Vec<Label>,
+    open: Vec<Label>,
+    unlikely: Vec<Label>,
+}
+
+impl Placer<'_> {
+    fn trace(&mut self, start: Label) {
+        let mut next = Some(start);
+        while let Some(at) = next {
+            if std::mem::replace(&mut self.placed[at], true) {
+                return;
             }
-            // The arm that is not taken falls through: it comes first where nothing else decides.
-            targets.reverse();
-            targets.retain(|&t| !placed[t]);
-            let Some(&next) = targets.iter().min_by_key(|&&t| waiting[t]) else {
-                break;
-            };
-            open.extend(targets.into_iter().filter(|&t| t != next));
-            at = next;
+            self.order.push(at);
+            for target in self.func.blocks[at].end.targets() {
+                self.waiting[target] -= 1;
+            }
+            next = self.next(at).map(|next| self.turned(next));
         }
     }
-    order
+
+    /// The block to put behind another; the other target is put off.
+    fn next(&mut self, at: Label) -> Option<Label> {
+        let (then, otherwise, likely) = match self.func.blocks[at].end {
+            MEnd::Exit => return None,
+            MEnd::Jump(target) => return (!self.placed[target]).then_some(target),
+            MEnd::Branch {
+                then,
+                otherwise,
+                likely,
+                ..
+            } => (then, otherwise, likely),
+        };
+        let (taken, rare) = match likely {
+            Some(true) => (then, otherwise),
+            Some(false) => (otherwise, then),
+            None => {
+                // The arm that is not taken falls through where nothing else decides.
+                let first = if self.waiting[then] < self.waiting[otherwise] {
+                    (then, otherwise)
+                } else {
+                    (otherwise, then)
+                };
+                return self.either(first.0, first.1);
+            }
+        };
+        // A detour costs a jump back if it is not on the way.
+        if self.func.blocks[rare].end == MEnd::Jump(taken) {
+            return self.either(rare, taken);
+        }
+        if self.placed[taken] {
+            return (!self.placed[rare]).then_some(rare);
+        }
+        self.unlikely.push(rare);
+        Some(taken)
+    }
+
+    fn either(&mut self, first: Label, second: Label) -> Option<Label> {
+        if self.placed[first] {
+            return (!self.placed[second]).then_some(second);
+        }
+        self.open.push(second);
+        Some(first)
+    }
+
+    /// The body of a loop goes before its head, which then needs no jump back to it.
+    fn turned(&mut self, next: Label) -> Label {
+        match self.bodies[next] {
+            Some(body) if !self.placed[next] && !self.placed[body] => {
+                self.open.push(next);
+                body
+            }
+            _ => next,
+        }
+    }
+}
+
+/// For each block that decides whether a loop goes on, and that the loop jumps back to: where it goes on.
+fn loop_bodies(func: &MFunc) -> Vec<Option<Label>> {
+    let mut bodies = vec![None; func.blocks.len()];
+    for (latch, block) in func.blocks.iter().enumerate() {
+        let MEnd::Jump(head) = block.end else {
+            continue;
+        };
+        let MEnd::Branch {
+            then, otherwise, ..
+        } = func.blocks[head].end
+        else {
+            continue;
+        };
+        let goes_on = |from| reaches(func, from, latch, head);
+        bodies[head] = match (goes_on(then), goes_on(otherwise)) {
+            (true, false) => Some(then),
+            (false, true) => Some(otherwise),
+            _ => bodies[head],
+        };
+    }
+    bodies
+}
+
+/// Whether control may come from one block to another without going through a third.
+fn reaches(func: &MFunc, from: Label, to: Label, without: Label) -> bool {
+    let mut seen = vec![false; func.blocks.len()];
+    let mut work = vec![from];
+    while let Some(at) = work.pop() {
+        if at == without || std::mem::replace(&mut seen[at], true) {
+            continue;
+        }
+        if at == to {
+            return true;
+        }
+        work.extend(func.blocks[at].end.targets());
+    }
+    false
 }

@@ -162,6 +162,8 @@ pub(crate) enum MEnd {
         right: MSrc,
         then: Label,
         otherwise: Label,
+        /// Whether it is likely, or unlikely, that the comparison holds; `None` where nothing is known.
+        likely: Option<bool>,
     },
     /// Returns `r0`.
     Exit,

@@ -14,6 +14,7 @@ use super::{EmitError, EmitErrorKind};
 use crate::Target;
 use crate::ir::cfg::Cfg;
 use crate::ir::{self, Block, Function, Inst, Op, Terminator, Value};
+use crate::opt::gives_number;
 
 /// Selects instructions for every block that is reached.
 pub(crate) fn select(function: &Function, target: &Target) -> Result<MFunc, EmitError> {
@@ -429,6 +430,7 @@ impl<'a> Selector<'a> {
                 then,
                 otherwise,
             } => {
+                let likely = self.likely(*op, *left, *right);
                 let (op, width, left, right) = self.branch_condition(*op, *width, *left, *right);
                 let end = MEnd::Branch {
                     op,
@@ -437,6 +439,7 @@ impl<'a> Selector<'a> {
                     right,
                     then: self.edge(then),
                     otherwise: self.edge(otherwise),
+                    likely,
                 };
                 self.end(end);
             }
@@ -451,6 +454,16 @@ impl<'a> Selector<'a> {
                 });
                 self.end(MEnd::Exit);
             }
+        }
+    }
+
+    /// What a helper finds is rarely not there.
+    fn likely(&self, op: JmpOp, left: Value, right: Value) -> Option<bool> {
+        match (self.def(left)?, op, self.constant(right)) {
+            (Op::Call { helper, .. }, JmpOp::Eq | JmpOp::Ne, Some(0)) if !gives_number(*helper) => {
+                Some(op == JmpOp::Ne)
+            }
+            _ => None,
         }
     }
 

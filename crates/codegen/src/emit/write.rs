@@ -224,6 +224,7 @@ impl Writer {
                 right,
                 then,
                 otherwise,
+                ..
             } => {
                 let (op, then, otherwise) = match op.negate() {
                     Some(negated) if next == Some(then) => (negated, otherwise, then),

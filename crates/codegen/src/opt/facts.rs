@@ -286,7 +286,7 @@ impl Facts {
 }
 
 /// Helpers that are known to give no pointer.
-fn gives_number(id: u32) -> bool {
+pub(crate) fn gives_number(id: u32) -> bool {
     matches!(
         id,
         helper::MAP_UPDATE_ELEM

@@ -21,6 +21,8 @@ mod thread;
 
 use crate::ir::{Function, Module};
 
+pub(crate) use facts::gives_number;
+
 /// How often the passes may run over a function: each round enables the next.
 const ROUNDS: usize = 8;
 

@@ -4,6 +4,7 @@
 //! across one ends up in `r6` to `r9` or in a slot of 8 bytes, written and read whole, as the kernel wants for pointers.
 
 mod colour;
+mod commute;
 mod graph;
 pub(crate) mod liveness;
 mod spill;
@@ -22,6 +23,7 @@ const ROUNDS: usize = 64;
 /// that selection makes comes to.
 pub(crate) fn allocate(func: &mut MFunc) -> bool {
     liveness::remove_dead(func);
+    commute::choose_operands(func);
     let mut spills = Spills::default();
     for _ in 0..ROUNDS {
         let mut graph = Graph::build(func);
