@@ -44,6 +44,8 @@ pub struct Kernel {
     gate: Option<Gate>,
     /// Closes what was detached last.
     reaper: Option<Reaper>,
+    /// What links that are gone had missed, by program.
+    missed: Vec<(usize, u64)>,
     loader: Loader,
     env: Env,
     cpus: Cpus,
@@ -70,6 +72,7 @@ impl Kernel {
             losses_map: None,
             gate: None,
             reaper: None,
+            missed: Vec::new(),
             loader: Loader::default(),
             env: Env {
                 online: cpus.online.clone(),
@@ -275,6 +278,8 @@ impl Engine for Kernel {
     }
 
     fn detach(&mut self) {
+        self.missed
+            .extend(loss::by_links(&self.programs, &self.attachments));
         let attachments = std::mem::take(&mut self.attachments);
         let is_gated = self.gate.as_mut().is_some_and(|gate| gate.close().is_ok());
         let is_slow = |attachment: &Attachment| {
@@ -363,7 +368,7 @@ impl Engine for Kernel {
         if let Some((_, Records::Perf(buffer))) = &self.records {
             losses.records += buffer.lost;
         }
-        losses.missed = loss::missed(&self.programs, &self.attachments);
+        losses.missed = loss::missed(&self.programs, &self.attachments, &self.missed);
         Ok(losses)
     }
 

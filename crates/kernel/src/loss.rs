@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::AsFd;
 
 use beetrace_engine::Losses;
-use beetrace_object::Loss;
+use beetrace_object::{Loss, ProgramKind};
 
 use crate::kernel::Attachment;
 use crate::map::Map;
@@ -43,7 +43,13 @@ pub(crate) fn counted(map: &Map) -> io::Result<Losses> {
 }
 
 /// Calls that the kernel left out, by probe: because a program ran there already, or because a kprobe could not be served.
-pub(crate) fn missed(programs: &[Program], attachments: &[Attachment]) -> Vec<(String, u64)> {
+/// `before` is what links that are gone had counted.
+pub(crate) fn missed(
+    programs: &[Program],
+    attachments: &[Attachment],
+    before: &[(usize, u64)],
+) -> Vec<(String, u64)> {
+    let links = by_links(programs, attachments);
     programs
         .iter()
         .enumerate()
@@ -52,15 +58,29 @@ pub(crate) fn missed(programs: &[Program], attachments: &[Attachment]) -> Vec<(S
                 .loaded
                 .iter()
                 .filter_map(|(_, fd)| bpf::prog_info(fd.as_fd()).ok())
-                .fold(0_u64, |sum, info| sum.saturating_add(info.recursion_misses));
-            let links = attachments
+                .map(|info| info.recursion_misses);
+            let links = before
                 .iter()
-                .filter(|attachment| attachment.program == index)
-                .flat_map(|attachment| &attachment.fds)
-                .filter_map(|fd| by_link(fd.as_fd()))
-                .fold(0_u64, |sum, n| sum.saturating_add(n));
-            let missed = recursion.saturating_add(links);
+                .chain(&links)
+                .filter(|(of, _)| *of == index)
+                .map(|(_, missed)| *missed);
+            let missed = recursion.chain(links).fold(0, u64::saturating_add);
             (missed > 0).then(|| (program.probe_name().to_owned(), missed))
+        })
+        .collect()
+}
+
+/// What the links of kprobes have counted, by the program's index.
+pub(crate) fn by_links(programs: &[Program], attachments: &[Attachment]) -> Vec<(usize, u64)> {
+    attachments
+        .iter()
+        .filter(|attachment| {
+            let program = programs.get(attachment.program);
+            program.is_some_and(|p| p.kind == ProgramKind::Kprobe)
+        })
+        .flat_map(|attachment| {
+            let missed = attachment.fds.iter().filter_map(|fd| by_link(fd.as_fd()));
+            missed.map(|missed| (attachment.program, missed))
         })
         .collect()
 }
