@@ -92,10 +92,8 @@ impl<'a> Checker<'a> {
             None => None,
             Some(value) => {
                 let signed = match self.maps.get(map).value.as_ref() {
-                    Some(kept) => match aggregate_int(kept) {
-                        Some(int) => int.signed,
-                        None => true,
-                    },
+                    Some(Type::Stats(sign)) => sign.is_signed(),
+                    Some(kept) => aggregate_int(kept).is_none_or(|int| int.signed),
                     None => true,
                 };
                 let wide = if signed { Type::I64 } else { Type::U64 };
@@ -327,6 +325,7 @@ impl<'a> Checker<'a> {
         if !value.ty.is_aggregate() || (aggregate_int(&value.ty).is_some() && holds_integers) {
             return true;
         }
+        self.maps.get_mut(map).refused = true;
         let call = match &value.ty {
             Type::Count => "count()",
             Type::Sum(_) => "sum(retval)",

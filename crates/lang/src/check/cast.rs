@@ -7,7 +7,7 @@ use crate::check::literal::Lit;
 use crate::check::promote::{aggregate_int, holds, is_flexible, numeric, same};
 use crate::check::value::Val;
 use crate::span::Span;
-use crate::typed::Cast;
+use crate::typed::{self, Cast};
 use crate::types::{IntType, Space, Type};
 
 impl<'a> Checker<'a> {
@@ -104,6 +104,11 @@ impl<'a> Checker<'a> {
                 };
                 Some(cast(Cast::Int, value, ty))
             }
+            // Text or bytes of the script: a copy of them has an address.
+            (Type::Pointer(to, _), Type::Str(_)) => {
+                let to = (**to).clone();
+                Some(self.address_of_copy(value, to, span))
+            }
             (Type::Int(int), Type::Array(..)) => {
                 if self.structs.size_of(&value.ty) != u64::from(int.bytes()) {
                     self.cannot(span, &value.ty.clone(), &target);
@@ -140,6 +145,25 @@ impl<'a> Checker<'a> {
                 None
             }
         }
+    }
+
+    fn address_of_copy(&mut self, value: Val, to: Type, span: Span) -> Val {
+        let ty = value.expr.ty.clone();
+        let slot = self.temporary(&ty);
+        let set = typed::Stmt {
+            kind: typed::StmtKind::SetVar {
+                var: slot,
+                value: value.expr,
+            },
+            span,
+        };
+        let ty = Type::pointer(to, Space::Bpf);
+        let address = Val::new(typed::ExprKind::AddressOfVar(slot), ty.clone(), span);
+        let kind = typed::ExprKind::Block {
+            stmts: vec![set],
+            value: Some(Box::new(address.expr)),
+        };
+        Val::new(kind, ty, span)
     }
 
     fn cannot(&mut self, span: Span, from: &Type, to: &Type) {

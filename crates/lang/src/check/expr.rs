@@ -259,12 +259,14 @@ impl<'a> Checker<'a> {
                 self.decisions.insert(key, truth);
                 self.changed = true;
             }
-            None if value.is_some() => {
-                self.error(
-                    "comptime",
-                    cond.span,
-                    "Unable to resolve comptime expression",
-                );
+            None => {
+                let unresolved =
+                    Diagnostic::error("comptime", "Unable to resolve comptime expression")
+                        .at(cond.span, "");
+                match value {
+                    Some(_) => self.report(unresolved),
+                    None => self.report_cascade(unresolved),
+                }
             }
             _ => {}
         }

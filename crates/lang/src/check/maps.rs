@@ -6,7 +6,7 @@ use beetrace_object::MapKind;
 
 use crate::ast::Expr;
 use crate::check::Checker;
-use crate::check::promote::{promote, same_aggregate, settle, settle_value};
+use crate::check::promote::{aggregate_int, promote, same_aggregate, settle, settle_value};
 use crate::check::scope::stored;
 use crate::check::value::Val;
 use crate::diagnostic::Diagnostic;
@@ -25,6 +25,8 @@ pub(crate) struct MapState {
     pub(crate) space: Space,
     pub(crate) span: Span,
     pub(crate) used: bool,
+    /// Something was assigned that a map cannot take from another; so the value has no default.
+    pub(crate) refused: bool,
     pub(crate) declared: Option<(MapKind, u32)>,
 }
 
@@ -61,6 +63,7 @@ impl Maps {
             space: Space::None,
             span,
             used: false,
+            refused: false,
             declared: None,
         });
         self.by_name.insert(name.to_owned(), self.all.len() - 1);
@@ -71,7 +74,7 @@ impl Maps {
     pub(crate) fn default_values(&mut self) -> bool {
         let mut changed = false;
         for map in &mut self.all {
-            if map.value.is_none() && map.scalar.is_some() {
+            if map.value.is_none() && map.scalar.is_some() && !map.refused {
                 map.value = Some(Type::Int(IntType::I8));
                 changed = true;
             }
@@ -180,15 +183,18 @@ impl<'a> Checker<'a> {
     }
 
     pub(crate) fn use_key(&mut self, id: MapId, key: Val, span: Span) -> Option<Val> {
-        let histogram = |ty: &Type| matches!(ty, Type::Hist(_) | Type::TSeries(_) | Type::Stats(_));
+        let histogram = |ty: &Type| ty.is_aggregate() && aggregate_int(ty).is_none();
         let elements: Vec<Type> = match &key.ty {
             Type::Tuple(elements) => elements.to_vec(),
             ty => vec![ty.clone()],
         };
         for ty in &elements {
             if histogram(ty) {
-                let message = format!("{} cannot be part of a map key", self.type_name(ty));
-                self.error("map-key", key.span(), message);
+                let message = format!(
+                    "Value '{}' cannot be used as a map key.",
+                    self.type_name(ty)
+                );
+                self.error("map-key", span, message);
                 return None;
             }
             if matches!(ty, Type::Pointer(_, Space::Context)) {

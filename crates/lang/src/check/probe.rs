@@ -11,6 +11,7 @@ use crate::check::group::provider;
 use crate::check::registers;
 use crate::check::scope::{Slots, VarRef};
 use crate::check::value::Val;
+use crate::diagnostic::Diagnostic;
 use crate::expanded::ExpandedProbe;
 use crate::span::{Sources, Span};
 use crate::structs::{FieldDef, StructId};
@@ -149,14 +150,7 @@ impl<'a> Checker<'a> {
                 id
             }
         };
-        if self.now.loop_bodies > 0 {
-            self.error(
-                "context",
-                span,
-                "'args' builtin is not allowed in a for-loop",
-            );
-            return None;
-        }
+        self.outside_loops("args", span)?;
         Some(Val::new(
             typed::ExprKind::Context,
             Type::Struct(id, Space::Context),
@@ -339,8 +333,25 @@ impl<'a> Checker<'a> {
         }
     }
 
+    /// The body of a `for` runs as a function of its own, which has no context.
+    pub(crate) fn outside_loops(&mut self, name: &str, span: Span) -> Option<()> {
+        if self.now.loop_bodies == 0 {
+            return Some(());
+        }
+        self.report(
+            Diagnostic::error(
+                "context",
+                format!("'{name}' builtin is not allowed in a for-loop"),
+            )
+            .at(span, "")
+            .help("read it into a variable before the loop"),
+        );
+        None
+    }
+
     /// `argN`
     pub(crate) fn argument(&mut self, n: u32, span: Span) -> Option<Val> {
+        self.outside_loops(&format!("arg{n}"), span)?;
         let space = self.now.default_space();
         let matched = self.now.matched?;
         let kind = match (&matched.arguments, matched.context) {
@@ -383,6 +394,7 @@ impl<'a> Checker<'a> {
 
     /// `retval`
     pub(crate) fn retval(&mut self, span: Span) -> Option<Val> {
+        self.outside_loops("retval", span)?;
         let space = self.now.default_space();
         let matched = self.now.matched?;
         match (&matched.arguments, matched.context) {
@@ -458,14 +470,7 @@ impl<'a> Checker<'a> {
     }
 
     fn context_pointer(&mut self, to: Type, span: Span) -> Option<Val> {
-        if self.now.loop_bodies > 0 {
-            self.error(
-                "context",
-                span,
-                "'ctx' builtin is not allowed in a for-loop",
-            );
-            return None;
-        }
+        self.outside_loops("ctx", span)?;
         Some(Val::new(
             typed::ExprKind::Context,
             Type::pointer(to, Space::Context),

@@ -63,11 +63,11 @@ pub(crate) fn settle_value(ty: &Type) -> Type {
     }
 }
 
-/// The integer that an aggregate is read as: `None` for histograms and series, which are none, and for other types.
+/// The integer that an aggregate is read as: `None` for statistics, histograms and series, which are none, and for other types.
 pub(crate) fn aggregate_int(ty: &Type) -> Option<IntType> {
     let signedness = match ty {
         Type::Count => Signedness::Unsigned,
-        Type::Sum(s) | Type::Min(s) | Type::Max(s) | Type::Avg(s) | Type::Stats(s) => *s,
+        Type::Sum(s) | Type::Min(s) | Type::Max(s) | Type::Avg(s) => *s,
         _ => return None,
     };
     Some(if signedness.is_signed() {
@@ -75,6 +75,11 @@ pub(crate) fn aggregate_int(ty: &Type) -> Option<IntType> {
     } else {
         IntType::U64
     })
+}
+
+/// Whether a key of the map keeps many numbers, so that it is shown as a whole only.
+pub(crate) fn is_multiple(ty: &Type) -> bool {
+    matches!(ty, Type::Hist(_) | Type::TSeries(_))
 }
 
 /// An integer, or an aggregate that can be read as one.

@@ -5,7 +5,7 @@ use crate::check::Checker;
 use crate::check::coerce::first_type;
 use crate::check::expr::statements;
 use crate::check::flow::{self, place};
-use crate::check::promote::aggregate_int;
+use crate::check::promote::{aggregate_int, is_flexible, is_signed};
 use crate::check::scope::{Origin, VarRef};
 use crate::check::value::Val;
 use crate::diagnostic::Diagnostic;
@@ -130,7 +130,7 @@ impl<'a> Checker<'a> {
         {
             return self.if_stmt(cond, then, Some(otherwise), expr.span, out);
         }
-        self.now.discarded = true;
+        self.now.discarded = matches!(expr.kind, ExprKind::Call { .. });
         let value = self.expr(expr);
         self.now.discarded = false;
         let value = value?;
@@ -351,7 +351,10 @@ impl<'a> Checker<'a> {
                 if ty.is_aggregate() {
                     let message = format!(
                         "Type mismatch for {name}: trying to assign value of type '{}' when map already has a type '{}'",
-                        self.type_name(&value.ty),
+                        match is_signed(&ty) || (is_signed(&value.ty) && !is_flexible(&value.ty)) {
+                            true => "int64",
+                            false => "uint64",
+                        },
                         self.type_name(&ty)
                     );
                     self.error("type-mismatch", span, message);

@@ -205,6 +205,9 @@ impl<'a> Checker<'a> {
                 let id = self.maps.find(name);
                 match id.map(|id| self.maps.get(id)) {
                     Some(map) if map.scalar == Some(false) => map.key.clone(),
+                    Some(map) if map.scalar == Some(true) => self.value_type(of),
+                    // Which of them it has is not known yet.
+                    _ if !self.building() => None,
                     _ => self.value_type(of),
                 }
             }

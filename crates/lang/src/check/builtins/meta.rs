@@ -197,7 +197,7 @@ impl<'a> Checker<'a> {
             match &value.lit {
                 Some(Lit::Str(s)) => constants.push(s.clone()),
                 Some(Lit::Int(n)) => constants.push(n.to_string()),
-                Some(Lit::Bool(b)) => constants.push(b.to_string()),
+                Some(Lit::Bool(b)) => constants.push(u8::from(*b).to_string()),
                 _ => {
                     self.error("fail", span, "fail() arguments need to be literals");
                     return None;

@@ -196,6 +196,7 @@ impl<'a> Checker<'a> {
     pub(crate) fn call(&mut self, name: &'a Ident, args: &'a [Expr], span: Span) -> Option<Val> {
         let discarded = std::mem::take(&mut self.now.discarded);
         let text = name.name.as_str();
+        let text = text.strip_prefix("__builtin_").unwrap_or(text);
         if is_aggregate(text) {
             self.error(
                 "aggregate",

@@ -208,7 +208,14 @@ impl<'a> Checker<'a> {
                 }
                 _ => "pointer".to_owned(),
             },
-            ty => base_name(ty).to_owned(),
+            ty => {
+                let message = format!(
+                    "socket_cookie() only supports pointer arguments ({} provided)",
+                    base_name(ty)
+                );
+                self.error("argument", span, message);
+                return None;
+            }
         };
         self.error(
             "argument",

@@ -8,7 +8,7 @@ use crate::check::builtins::Answer;
 use crate::check::coerce::cast;
 use crate::check::format::{self, Part};
 use crate::check::literal::Lit;
-use crate::check::promote::{aggregate_int, numeric};
+use crate::check::promote::{aggregate_int, is_multiple, numeric};
 use crate::check::value::Val;
 use crate::span::Span;
 use crate::structs::base_name;
@@ -170,7 +170,7 @@ impl<'a> Checker<'a> {
             let id = self.map_use(&map.name, true, what.span)?;
             let key = self.map_key(id, key, what.span)?;
             let value = self.maps.get(id).value.clone()?;
-            if value.is_aggregate() && aggregate_int(&value).is_none() {
+            if is_multiple(&value) {
                 let message = format!(
                     "Map type {} cannot print the value of individual keys. You must print the whole map.",
                     self.type_name(&value)
