@@ -53,16 +53,16 @@ impl<'a> Checker<'a> {
                 return None;
             }
         }
-        if same(&value.ty, &target)
-            && !is_flexible(&value.ty)
-            && !matches!(target, Type::Struct(..))
-        {
+        if same(&value.ty, &target) {
             let message = format!(
                 "Unnecessary cast: expression is already of type {}",
                 self.type_name(&value.ty)
             );
             self.warn("unnecessary-cast", span, message);
-            return Some(value);
+            // The sign of a literal is fixed by its cast all the same.
+            if !is_flexible(&value.ty) {
+                return Some(value);
+            }
         }
         match (&target, &value.ty) {
             (Type::Bool, Type::Str(_)) => {
@@ -96,6 +96,10 @@ impl<'a> Checker<'a> {
                 Some(cast(Cast::Int, value, Type::Username))
             }
             (Type::Pointer(to, _), from) if is_number(from) => {
+                if matches!(value.expr.kind, typed::ExprKind::Context) {
+                    let ty = Type::pointer((**to).clone(), Space::Context);
+                    return Some(Val::new(typed::ExprKind::Context, ty, span));
+                }
                 let space = self.cast_space(&value);
                 let ty = Type::pointer((**to).clone(), space);
                 let value = match &value.ty {

@@ -181,6 +181,12 @@ fn int_cast(value: Val, target: &Type) -> Val {
         (_, Type::Int(_)) => target.clone(),
         (_, other) => settle(other),
     };
+    if value.expr.ty == target {
+        return Val {
+            ty: target,
+            ..value
+        };
+    }
     cast(Cast::Int, value, target)
 }
 

@@ -5,6 +5,7 @@ use crate::check::Checker;
 use crate::check::coerce::first_type;
 use crate::check::flow::place;
 use crate::check::literal::Lit;
+use crate::check::locked::Asked;
 use crate::check::promote::{aggregate_int, numeric, promote, settle};
 use crate::check::scope::stored;
 use crate::check::value::Val;
@@ -117,6 +118,7 @@ impl<'a> Checker<'a> {
             );
             return None;
         };
+        self.ask(Asked::Var(var), &ty);
         let slot = self.slot(var);
         Some(Val::new(typed::ExprKind::Var(slot), ty, span).in_space(space))
     }
@@ -142,6 +144,7 @@ impl<'a> Checker<'a> {
         let id = id?;
         let map = self.maps.get(id);
         let (ty, space) = (map.value.clone()?, map.space);
+        self.ask(Asked::Value(id), &ty);
         let key = key.map(|key| Box::new(key.expr));
         let kind = if ty.is_aggregate() {
             typed::ExprKind::MapAggregate { map: id, key }
@@ -252,7 +255,9 @@ impl<'a> Checker<'a> {
         let ExprKind::Comptime(inner) = &cond.kind else {
             return None;
         };
+        let outer = std::mem::replace(&mut self.deciding, true);
         let value = self.expr(inner);
+        self.deciding = outer;
         let truth = value.as_ref().and_then(|v| v.lit.as_ref()?.truth());
         match truth {
             Some(truth) if self.run == Run::Decide => {

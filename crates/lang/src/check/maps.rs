@@ -6,6 +6,7 @@ use beetrace_object::MapKind;
 
 use crate::ast::Expr;
 use crate::check::Checker;
+use crate::check::locked::Asked;
 use crate::check::promote::{aggregate_int, promote, same_aggregate, settle, settle_value};
 use crate::check::scope::stored;
 use crate::check::value::Val;
@@ -213,6 +214,9 @@ impl<'a> Checker<'a> {
         let ty = stored(&key.ty);
         let map = self.maps.get(id);
         let (name, current) = (map.name.clone(), map.key.clone());
+        if !self.respects_lock(Asked::Key(id), &name, &ty, span) {
+            return None;
+        }
         let promoted = match &current {
             None => Some(super::coerce::first_type(&ty)),
             Some(current) => promote(current, &ty),
@@ -247,6 +251,9 @@ impl<'a> Checker<'a> {
         let ty = stored(ty);
         let map = self.maps.get(id);
         let (name, current) = (map.name.clone(), map.value.clone());
+        if !self.respects_lock(Asked::Value(id), &name, &ty, span) {
+            return false;
+        }
         let promoted = match &current {
             None => Some(super::coerce::first_type(&ty)),
             Some(current) if current.is_aggregate() => None,

@@ -17,6 +17,7 @@ mod flow;
 mod format;
 mod group;
 pub(crate) mod literal;
+mod locked;
 mod loops;
 mod maps;
 mod probe;
@@ -73,6 +74,8 @@ pub fn check(
         maps: Maps::default(),
         vars: Vars::default(),
         decisions: HashMap::new(),
+        locked: HashMap::new(),
+        deciding: false,
         run: Run::Infer,
         changed: false,
         found: Vec::new(),
@@ -134,6 +137,10 @@ pub(crate) struct Checker<'a> {
     vars: Vars,
     /// `comptime` conditions by probe and address in the tree.
     decisions: HashMap<(usize, usize), bool>,
+    /// Types that those conditions looked at.
+    locked: HashMap<locked::Asked, crate::types::Type>,
+    /// Inside such a condition.
+    deciding: bool,
     run: Run,
     /// Whether this run learned something.
     changed: bool,

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use crate::check::Checker;
+use crate::check::locked::Asked;
 use crate::check::promote::{promote, settle};
 use crate::diagnostic::Diagnostic;
 use crate::span::Span;
@@ -183,7 +184,11 @@ impl Checker<'_> {
             return true;
         }
         let ty = stored(ty);
-        let current = state.ty.clone();
+        let (current, name) = (state.ty.clone(), state.name.clone());
+        if !self.respects_lock(Asked::Var(var), &name, &ty, span) {
+            return false;
+        }
+        let state = self.vars.get(var);
         let promoted = match &current {
             None => Some(super::coerce::first_type(&ty)),
             Some(current) => promote(current, &ty),

@@ -3,6 +3,7 @@
 use crate::ast::{Expr, ExprKind, Ident, TypeBase, TypeExpr, TypeSuffix};
 use crate::check::Checker;
 use crate::check::literal::Lit;
+use crate::check::locked::Asked;
 use crate::check::promote::settle_value;
 use crate::diagnostic::Diagnostic;
 use crate::span::Span;
@@ -204,7 +205,13 @@ impl<'a> Checker<'a> {
             ExprKind::Map(name) => {
                 let id = self.maps.find(name);
                 match id.map(|id| self.maps.get(id)) {
-                    Some(map) if map.scalar == Some(false) => map.key.clone(),
+                    Some(map) if map.scalar == Some(false) => {
+                        let key = map.key.clone()?;
+                        self.strict_depth += 1;
+                        self.ask(Asked::Key(id?), &key);
+                        self.strict_depth -= 1;
+                        Some(key)
+                    }
                     Some(map) if map.scalar == Some(true) => self.value_type(of),
                     // Which of them it has is not known yet.
                     _ if !self.building() => None,

@@ -123,6 +123,10 @@ impl<'a> Checker<'a> {
             Type::Pointer(inner, Space::None) => Type::pointer(*inner, read_space(space)),
             ty => ty,
         };
+        // The context is a place already.
+        if matches!(pointer.expr.kind, typed::ExprKind::Context) {
+            return Some(Val::new(typed::ExprKind::Context, ty, span));
+        }
         let inner = read_space(space);
         Some(Val::new(typed::ExprKind::Deref(Box::new(pointer.expr)), ty, span).in_space(inner))
     }

@@ -1,7 +1,10 @@
 //! Scripts in, typed programs or complaints out.
 
+mod arguments;
 mod basics;
 mod complaints;
+mod composites;
+mod maps;
 mod numbers;
 
 use std::path::Path;
