@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use beetrace_isa::{AluOp, JmpOp, Size, Width, helper};
 use beetrace_lang::span::Span;
 use beetrace_lang::typed::{Probe, VarId};
-use beetrace_object::{Map, MapKind, MapRole, ProgramKind, Signature};
+use beetrace_object::{Loss, Map, MapKind, MapRole, ProgramKind, Signature};
 
 use super::analysis::ProbeFacts;
 use super::btf::BtfFacts;
@@ -42,8 +42,10 @@ pub(super) struct Lower<'u, 'p> {
     /// Loops over numbers that call back and enclose what is being lowered.
     pub(super) range_depth: u32,
     pub(super) f: Growing,
-    /// Callbacks that are complete but for their first block, by their number less one.
-    callbacks: Vec<Option<Growing>>,
+    /// Callbacks and subprograms, complete but for their first block, by their number less one.
+    others: Vec<Option<Growing>>,
+    /// What tells of a helper's failure, by the loss that it counts.
+    pub(super) failures: Vec<(Option<Loss>, FuncId)>,
     scratch: Scratch,
 }
 
@@ -111,7 +113,8 @@ pub(super) fn lower_probe<'p>(unit: &mut Unit<'p>, probe: &'p Probe, index: u32)
         frame_size: 0,
         range_depth: 0,
         f: Growing::new(&probe.name, Signature::Entry, 1, FuncId(0)),
-        callbacks: Vec::new(),
+        others: Vec::new(),
+        failures: Vec::new(),
         scratch: Scratch::default(),
     };
     lower.place_vars();
@@ -185,45 +188,52 @@ impl<'u, 'p> Lower<'u, 'p> {
         }
         let empty = Growing::new("", Signature::Entry, 1, FuncId(0));
         let entry = std::mem::replace(&mut self.f, empty);
-        let callbacks = std::mem::take(&mut self.callbacks);
+        let others = std::mem::take(&mut self.others);
         let mut functions = vec![self.close(entry, self.exit_value())];
-        let callbacks = callbacks.into_iter().flatten();
-        functions.extend(callbacks.map(|f| self.close(f, 1)));
+        functions.extend(others.into_iter().flatten().map(|f| self.close(f, 1)));
         Ok(Module { functions })
     }
 
-    /// Starts a callback; what comes is built in it until [`Lower::end_callback`] gets what this returned.
-    /// With `captures` it is called with the frame.
+    /// Starts a function of its own; what comes is built in it until [`Lower::end_function`] gets what this returned.
+    pub(super) fn begin_function(
+        &mut self,
+        name: &str,
+        signature: Signature,
+        params: u32,
+    ) -> Growing {
+        self.others.push(None);
+        let id = FuncId(self.others.len() as u32);
+        let name = format!("{}_{name}{}", self.probe.name, id.0);
+        let mut function = Growing::new(&name, signature, params, id);
+        function.b.set_span(self.f.b.span());
+        std::mem::replace(&mut self.f, function)
+    }
+
+    /// Starts a callback. With `captures` it is called with the frame.
     pub(super) fn begin_callback(
         &mut self,
         name: &str,
         signature: Signature,
         captures: bool,
     ) -> Growing {
-        self.callbacks.push(None);
-        let id = FuncId(self.callbacks.len() as u32);
         let (params, frame_at) = match signature {
             Signature::MapCallback => (4, 3),
             _ => (2, 1),
         };
-        let name = format!("{}_{name}{}", self.probe.name, id.0);
-        let span = self.f.b.span();
-        let mut callback = Growing::new(&name, signature, params, id);
-        callback.b.set_span(span);
-        let frame = callback.b.param(frame_at);
-        callback.frame = captures.then(|| Place::value(frame, Memory::Stack));
-        let outer = std::mem::replace(&mut self.f, callback);
-        if let Some(frame) = self.f.frame {
+        let outer = self.begin_function(name, signature, params);
+        if captures {
+            let frame = Place::value(self.f.b.param(frame_at), Memory::Stack);
+            self.f.frame = Some(frame);
             self.f.context = self.load_raw(frame.at(FRAME_CONTEXT), Size::B8, false);
         }
         outer
     }
 
-    pub(super) fn end_callback(&mut self, outer: Growing) -> FuncId {
-        let callback = std::mem::replace(&mut self.f, outer);
-        let id = callback.id;
-        if let Some(place) = self.callbacks.get_mut((id.0 as usize).wrapping_sub(1)) {
-            *place = Some(callback);
+    pub(super) fn end_function(&mut self, outer: Growing) -> FuncId {
+        let function = std::mem::replace(&mut self.f, outer);
+        let id = function.id;
+        if let Some(place) = self.others.get_mut((id.0 as usize).wrapping_sub(1)) {
+            *place = Some(function);
         }
         id
     }

@@ -166,7 +166,7 @@ impl Lower<'_, '_> {
         self.stmts(body)?;
         let go_on = self.iconst(0);
         self.f.b.ret(go_on);
-        Ok(self.end_callback(outer))
+        Ok(self.end_function(outer))
     }
 
     fn frame(&self, span: Span) -> Result<Place> {

@@ -190,7 +190,12 @@ impl Lower<'_, '_> {
         let zero = self.iconst(0);
         if warn {
             self.when(Test(JmpOp::Ne, result, zero), |l| {
-                l.helper_failed(helper::MAP_DELETE_ELEM, result, FailureSeverity::Always)
+                l.helper_failed(
+                    helper::MAP_DELETE_ELEM,
+                    result,
+                    FailureSeverity::Always,
+                    None,
+                )
             })?;
         }
         Ok(self.f.b.compare(JmpOp::Eq, Width::W64, result, zero))
@@ -227,7 +232,7 @@ impl Lower<'_, '_> {
         let outer = self.begin_callback("count", Signature::MapCallback, false);
         let zero = self.iconst(0);
         self.f.b.ret(zero);
-        let callback = self.end_callback(outer);
+        let callback = self.end_function(outer);
         let map = self.map_ref(map.0);
         let function = self.f.b.def(Op::FuncRef(callback));
         let zero = self.iconst(0);
@@ -348,8 +353,13 @@ impl Lower<'_, '_> {
     }
 
     pub(super) fn update_failed(&mut self, result: Value) -> Result<()> {
-        self.count_loss(Loss::MapUpdateFailed)?;
-        self.helper_failed(helper::MAP_UPDATE_ELEM, result, FailureSeverity::Always)
+        let severity = FailureSeverity::Always;
+        self.helper_failed(
+            helper::MAP_UPDATE_ELEM,
+            result,
+            severity,
+            Some(Loss::MapUpdateFailed),
+        )
     }
 
     /// `x++` and its kin: the value before or after.

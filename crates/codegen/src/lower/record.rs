@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use beetrace_isa::{AluOp, JmpOp, Size, helper};
 use beetrace_lang::types::{IntType, Type};
-use beetrace_object::{Action, Aggregate, FailureSeverity, Loss, RECORD_HEADER, Record};
+use beetrace_object::{Action, Aggregate, FailureSeverity, Loss, RECORD_HEADER, Record, Signature};
 
 use super::func::{Lower, Test};
 use super::memory::{Memory, Place};
 use super::{Result, unit};
-use crate::ir::{Effect, Value};
+use crate::ir::{Effect, FuncId, Op, Value};
 
 /// Flag of `bpf_perf_event_output`: the buffer of this processor.
 const BPF_F_CURRENT_CPU: i64 = 0xffff_ffff;
@@ -32,9 +32,19 @@ impl Lower<'_, '_> {
         fill: impl FnOnce(&mut Self, Place) -> Result<()>,
     ) -> Result<()> {
         let size = self.unit.record_size(record);
+        self.send_numbered(size, |l| l.iconst(i64::from(record)), fill)
+    }
+
+    /// The same, where the record's number need not be a constant.
+    fn send_numbered(
+        &mut self,
+        size: u32,
+        number: impl FnOnce(&mut Self) -> Value,
+        fill: impl FnOnce(&mut Self, Place) -> Result<()>,
+    ) -> Result<()> {
         let map = self.unit.records_map();
         if !self.unit.target.ring_buffer {
-            return self.send_by_perf(record, map, size, fill);
+            return self.send_by_perf(map, size, number, fill);
         }
         let map = self.map_ref(map);
         let length = self.iconst(i64::from(size));
@@ -44,7 +54,8 @@ impl Lower<'_, '_> {
         self.if_found(
             room,
             |l, place| {
-                l.header(place, record);
+                let number = number(l);
+                l.store(place, Size::B8, number);
                 fill(l, place.at(i64::from(RECORD_HEADER)))?;
                 let flags = l.iconst(0);
                 l.call(helper::RINGBUF_SUBMIT, &[room, flags], Effect::Writes);
@@ -56,14 +67,15 @@ impl Lower<'_, '_> {
 
     fn send_by_perf(
         &mut self,
-        record: u32,
         map: u32,
         size: u32,
+        number: impl FnOnce(&mut Self) -> Value,
         fill: impl FnOnce(&mut Self, Place) -> Result<()>,
     ) -> Result<()> {
         let mark = self.mark();
         let place = self.temporary(size);
-        self.header(place, record);
+        let number = number(self);
+        self.store(place, Size::B8, number);
         fill(self, place.at(i64::from(RECORD_HEADER)))?;
         let map = self.map_ref(map);
         let flags = self.iconst(BPF_F_CURRENT_CPU);
@@ -77,23 +89,19 @@ impl Lower<'_, '_> {
         })
     }
 
-    fn header(&mut self, place: Place, record: u32) {
-        let word = self.iconst(i64::from(record));
-        self.store(place, Size::B8, word);
-    }
-
     /// A record without fields.
     pub(super) fn message(&mut self, action: Action) -> Result<()> {
         let (record, _) = self.record(action, &[]);
         self.send(record, |_, _| Ok(()))
     }
 
-    /// Tells of a helper's failure.
+    /// Tells of a helper's failure, and counts what was lost by it. All failures of a program share the code.
     pub(super) fn helper_failed(
         &mut self,
         helper: u32,
         result: Value,
         severity: FailureSeverity,
+        loss: Option<Loss>,
     ) -> Result<()> {
         let action = Action::HelperFailed {
             helper,
@@ -101,10 +109,43 @@ impl Lower<'_, '_> {
             severity,
         };
         let (record, _) = self.record(action, &[Type::Int(IntType::I32)]);
-        self.send(record, |l, fields| {
-            l.store(fields, Size::B4, result);
-            Ok(())
-        })
+        let function = self.failure_function(record, loss)?;
+        let number = self.iconst(i64::from(record));
+        // Only a record that goes through a perf event array needs the context.
+        let context = if self.unit.target.ring_buffer {
+            self.iconst(0)
+        } else {
+            self.f.context
+        };
+        let args = vec![context, number, result];
+        self.f.b.def(Op::CallLocal { function, args });
+        Ok(())
+    }
+
+    /// A function of context, record and result.
+    fn failure_function(&mut self, record: u32, loss: Option<Loss>) -> Result<FuncId> {
+        if let Some((_, id)) = self.failures.iter().find(|(l, _)| *l == loss) {
+            return Ok(*id);
+        }
+        let outer = self.begin_function("failed", Signature::Subprogram(3), 3);
+        if let Some(loss) = loss {
+            self.count_loss(loss)?;
+        }
+        let (number, result) = (self.f.b.param(1), self.f.b.param(2));
+        let size = self.unit.record_size(record);
+        self.send_numbered(
+            size,
+            |_| number,
+            |l, fields| {
+                l.store(fields, Size::B4, result);
+                Ok(())
+            },
+        )?;
+        let done = self.iconst(0);
+        self.f.b.ret(done);
+        let id = self.end_function(outer);
+        self.failures.push((loss, id));
+        Ok(id)
     }
 
     /// Tells of a helper's failure where the run asked to know.
@@ -114,7 +155,7 @@ impl Lower<'_, '_> {
         }
         let zero = self.iconst(0);
         self.when(Test(JmpOp::Slt, result, zero), |l| {
-            l.helper_failed(helper, result, FailureSeverity::Verbose)
+            l.helper_failed(helper, result, FailureSeverity::Verbose, None)
         })
     }
 
