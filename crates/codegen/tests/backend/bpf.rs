@@ -2,8 +2,8 @@
 
 use beetrace_isa::{Endian, Imm64, Insn, Reg, Size, Src, Width};
 
-use super::Trace;
-use super::interpret::{atomic, binary, compare, extend};
+use crate::Trace;
+use crate::interpret::{atomic, binary, compare, extend};
 
 const CONTEXT_BASE: u64 = 0x10_0000;
 const STACK_BASE: u64 = 0x20_0000;
@@ -84,7 +84,7 @@ impl Machine<'_> {
                 }
                 Insn::Call { helper } => {
                     let arity = match helper {
-                        super::PURE | super::READS | super::WRITES => 0,
+                        crate::PURE | crate::READS | crate::WRITES => 0,
                         other => (other - 1000) as usize,
                     };
                     let args = (1..=arity)

@@ -4,7 +4,7 @@ use beetrace_codegen::ir::{Block, Builder, Effect, FuncId, Module, Op, Slot, Val
 use beetrace_isa::{AluOp, AtomicOp, JmpOp, Size, Width};
 use beetrace_object::Signature;
 
-use super::{CONTEXT, PURE, READS, WRITES};
+use crate::{CONTEXT, PURE, READS, WRITES};
 
 /// A module that a list of choices stands for: every list gives one, a shorter list a smaller one.
 pub(crate) fn module(choices: &[u16]) -> Module {
@@ -12,13 +12,29 @@ pub(crate) fn module(choices: &[u16]) -> Module {
     let sub = subprogram(&mut choices);
     let mut b = Builder::new("entry", Signature::Entry, 1);
     let context = b.param(0);
+    fill(&mut b, context);
     let mut generator = Generator::new(&mut b, &mut choices, Some(context));
     generator.statements(0);
     let result = generator.sum();
     b.store(Size::B8, context, 0, result);
+    // The kernel shows the lower half only.
+    let half = b.iconst(32);
+    let upper = b.binary(AluOp::Rsh, Width::W64, result, half);
+    let result = b.binary(AluOp::Xor, Width::W64, result, upper);
+    let result = b.ext(Size::B4, false, result);
     b.ret(result);
     Module {
         functions: vec![b.finish(), sub, exchange()],
+    }
+}
+
+/// Writes numbers of all kinds to the context, behind its first eight bytes.
+fn fill(b: &mut Builder, context: Value) {
+    let mut n: u64 = 0x9e37_79b9_7f4a_7c15;
+    for offset in (8..CONTEXT).step_by(8) {
+        n = n.wrapping_mul(0xd134_2543_de82_ef95).rotate_left(17) ^ offset as u64;
+        let number = b.iconst(n as i64);
+        b.store(Size::B8, context, offset as i32, number);
     }
 }
 

@@ -1,8 +1,10 @@
-//! What the tests of the back end share: two interpreters and a source of random programs.
+//! Tests of the back end: random programs, interpreted as IR and as bytecode and run by the kernel, and the code of small ones.
 
-pub(crate) mod bpf;
-pub(crate) mod interpret;
-pub(crate) mod random;
+mod bpf;
+mod generate;
+mod interpret;
+mod kernel;
+mod random;
 
 use beetrace_codegen::Target;
 
@@ -40,8 +42,8 @@ pub(crate) const READS: u32 = 5;
 /// `bpf_jiffies64`
 pub(crate) const WRITES: u32 = 118;
 
-/// Bytes of the context that programs get; they may write the first eight.
-pub(crate) const CONTEXT: usize = 64;
+/// Bytes of the context that programs get, all zero. Programs fill all but the first eight themselves.
+pub(crate) const CONTEXT: usize = 96;
 
 pub(crate) fn target(isa_v4: bool) -> Target {
     Target {

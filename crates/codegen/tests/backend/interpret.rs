@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use beetrace_codegen::ir::{FuncId, Function, Module, Op, Slot, Terminator, Value};
 use beetrace_isa::{AluOp, AtomicOp, JmpOp, Size, Width};
 
-use super::Trace;
+use crate::Trace;
 
 const CONTEXT_BASE: u64 = 0x10_0000;
 const STACK_BASE: u64 = 0x20_0000;

@@ -1,23 +1,17 @@
 //! Random programs mean the same before and after optimisation, and as bytecode.
 
-mod support;
-
 use beetrace_codegen::ir::{Module, parse::parse, verify::verify};
 use beetrace_codegen::{EmitErrorKind, emit, optimise};
 use beetrace_isa::disassemble;
 use proptest::prelude::*;
-use support::{CONTEXT, Trace, bpf, interpret, random, target};
 
-fn context() -> Vec<u8> {
-    let bytes = (0..CONTEXT).map(|i| (i as u8).wrapping_mul(151) ^ 0xa5);
-    bytes.collect()
-}
+use crate::{CONTEXT, Trace, bpf, generate, interpret, target};
 
 /// What a run leaves: its result, the context, and the calls that it made.
 type Outcome = (u64, Vec<u8>, Trace);
 
 fn interpreted(module: &Module) -> Outcome {
-    let (mut bytes, mut trace) = (context(), Trace::default());
+    let (mut bytes, mut trace) = (vec![0; CONTEXT], Trace::default());
     match interpret::run(module, &mut bytes, &mut trace) {
         Ok(result) => (result, bytes, trace),
         Err(error) => panic!("{error}\n{module}"),
@@ -30,7 +24,7 @@ fn emitted(module: &Module, isa_v4: bool) -> Option<Outcome> {
         Err(error) if matches!(error.kind, EmitErrorKind::FrameTooLarge { .. }) => return None,
         Err(error) => panic!("{error}\n{module}"),
     };
-    let (mut bytes, mut trace) = (context(), Trace::default());
+    let (mut bytes, mut trace) = (vec![0; CONTEXT], Trace::default());
     match bpf::run(&program.insns, isa_v4, &mut bytes, &mut trace) {
         Ok(result) => Some((result, bytes, trace)),
         Err(error) => panic!("{error}\n{module}\n{}", disassemble(&program.insns)),
@@ -38,7 +32,7 @@ fn emitted(module: &Module, isa_v4: bool) -> Option<Outcome> {
 }
 
 fn check(choices: &[u16]) {
-    let module = random::module(choices);
+    let module = generate::module(choices);
     assert_eq!(verify(&module), Ok(()), "{module}");
     assert_eq!(parse(&module.to_string()).as_ref(), Ok(&module));
     let expected = interpreted(&module);
