@@ -6,6 +6,7 @@ mod compile;
 mod info;
 mod list;
 mod manual;
+mod processes;
 mod report;
 mod script;
 mod stages;

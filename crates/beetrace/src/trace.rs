@@ -18,7 +18,7 @@ use beetrace_session::signals::Signals;
 use crate::Reported;
 use crate::args::{Args, BufferMode};
 use crate::child::{self, Target as ChildTarget};
-use crate::{compile, report, script, target};
+use crate::{compile, processes, report, script, target};
 
 /// Set by a program that wants to know when all probes are attached; it waits for a line of that name.
 const READY: &str = "__BPFTRACE_NOTIFY_PROBES_ATTACHED";
@@ -86,6 +86,8 @@ pub fn trace(args: &Args) -> Result<ExitCode, Reported> {
     };
     let mut engine = Kernel::new();
     let mut resolve = beetrace_session::system::System::new(&object);
+    let command = child.as_ref().and_then(ChildTarget::command);
+    processes::follow(&mut resolve, pid.or(command));
     let session = Session {
         object: &object,
         engine: &mut engine,

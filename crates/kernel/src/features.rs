@@ -278,7 +278,7 @@ fn map(kind: MapKind, sizes: [u32; 3]) -> Option<Map> {
         key_size,
         value_size,
         max_entries,
-        read_only: false,
+        flags: 0,
     };
     Map::create(&definition, 1).ok()
 }

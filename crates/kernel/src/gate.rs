@@ -10,6 +10,7 @@ use beetrace_isa::{Imm64, Insn, JmpOp, Reg, Size};
 use beetrace_object::{Event, MapKind, ProbeSpec};
 
 use crate::map::{Definition, Map};
+use crate::sys::attr::F_RDONLY_PROG;
 
 #[derive(Debug)]
 pub(crate) struct Gate {
@@ -25,7 +26,7 @@ impl Gate {
             key_size: 4,
             value_size: 8,
             max_entries: 1,
-            read_only: true,
+            flags: F_RDONLY_PROG,
         };
         let map = Map::create(&definition, 1)?;
         Ok(Gate { map, is_open: true })

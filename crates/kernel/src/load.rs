@@ -17,6 +17,7 @@ use crate::map::{Definition, Map};
 use crate::perfbuf::PerfBuffer;
 use crate::program::{Loader, Program};
 use crate::ringbuf::{self, RingBuffer};
+use crate::sys::attr::{F_RDONLY_PROG, F_STACK_BUILD_ID};
 use crate::sys::bpf;
 
 /// Where records come from.
@@ -56,6 +57,11 @@ fn create(
         definition.role,
         MapRole::Constants(_) | MapRole::Table(_) | MapRole::Parameters(_)
     );
+    let flags = match definition.role {
+        _ if read_only => F_RDONLY_PROG,
+        MapRole::Frames { build_id: true } => F_STACK_BUILD_ID,
+        _ => 0,
+    };
     let (key_size, value_size, max_entries) = match definition.kind {
         MapKind::RingBuf => {
             let size = ringbuf::size(object.config.perf_rb_pages, cpus.possible.len());
@@ -78,7 +84,7 @@ fn create(
             key_size,
             value_size,
             max_entries,
-            read_only,
+            flags,
         },
         cpus.possible.len(),
     )?;

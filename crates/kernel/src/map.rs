@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use beetrace_engine::Entry;
 use beetrace_object::MapKind;
 
-use crate::sys::attr::{self, F_RDONLY_PROG};
+use crate::sys::attr;
 use crate::sys::{ENOTSUPP, bpf, errno};
 
 /// The key must be there (`BPF_EXIST`).
@@ -24,8 +24,8 @@ pub(crate) struct Definition<'a> {
     pub(crate) key_size: u32,
     pub(crate) value_size: u32,
     pub(crate) max_entries: u32,
-    /// Programs cannot write it.
-    pub(crate) read_only: bool,
+    /// `BPF_F_*` of `bpf_attr.map_flags`.
+    pub(crate) flags: u32,
 }
 
 /// A map and what its keys and values are like.
@@ -46,11 +46,7 @@ impl Map {
             key_size: definition.key_size,
             value_size: definition.value_size,
             max_entries: definition.max_entries,
-            map_flags: if definition.read_only {
-                F_RDONLY_PROG
-            } else {
-                0
-            },
+            map_flags: definition.flags,
             map_name: bpf::object_name(&kernel_name(definition.name)),
             ..Default::default()
         };

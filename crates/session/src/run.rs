@@ -140,6 +140,15 @@ impl Session<'_> {
             child.terminate();
         }
         self.engine.detach();
+        if state.exit.is_some() {
+            // What was said behind the `exit` is not heard.
+            while self
+                .engine
+                .poll(Some(Duration::ZERO), &[], &mut |_| true)?
+                .records
+                > 0
+            {}
+        }
         let code = state.exit.take().unwrap_or(0);
         for (program, _) in self.programs(|e| matches!(e, Event::End)) {
             self.engine.run(program, 1)?;

@@ -40,6 +40,8 @@ pub(crate) mod attach_type {
     pub(crate) const TRACE_KPROBE_SESSION: u32 = 56;
 }
 
+/// Frames are build ids and offsets in files (`BPF_F_STACK_BUILD_ID`).
+pub(crate) const F_STACK_BUILD_ID: u32 = 1 << 5;
 /// Programs read the map and cannot write it (`BPF_F_RDONLY_PROG`).
 pub(crate) const F_RDONLY_PROG: u32 = 1 << 7;
 /// `BPF_F_KPROBE_MULTI_RETURN` and `BPF_F_UPROBE_MULTI_RETURN`.
