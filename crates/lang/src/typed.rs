@@ -238,7 +238,7 @@ pub enum ExprKind {
         op: UnaryOp,
         expr: Box<Expr>,
     },
-    /// Arithmetic and bit operations: both sides and the result have one integer type, in which it wraps; division and modulo by zero give zero and the dividend.
+    /// Arithmetic and bit operations: both sides and the result have one integer type, in which it wraps; division and modulo by zero give one, and a runtime message.
     /// Shifts take the left side's type; the count is masked to its width.
     /// Comparisons: both sides have one type (integers, booleans, pointers, enums; also strings, buffers, arrays, tuples, records: `Eq` and `Ne` only), the result is `bool`.
     /// `And`, `Or`: both sides are `bool`; the right one is evaluated only where it matters.

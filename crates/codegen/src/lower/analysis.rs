@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
+use beetrace_lang::ast::BinaryOp;
 use beetrace_lang::structs::StructId;
 use beetrace_lang::typed::{
     Action, Call, Expr, ExprKind, MapId, Probe, Program, Stmt, StmtKind, UnaryOp, VarId,
@@ -368,6 +369,11 @@ impl<'a> Visit<'a> for Plain {
                 | Call::SkbOutput { .. },
             ) => self.0 = false,
             ExprKind::Index { index, .. } if constant(index).is_none() => self.0 = false,
+            ExprKind::Binary {
+                op: BinaryOp::Div | BinaryOp::Mod,
+                right,
+                ..
+            } if constant(right).is_none() => self.0 = false,
             _ => {}
         }
         if self.0 {

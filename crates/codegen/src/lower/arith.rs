@@ -4,11 +4,16 @@ use beetrace_isa::{AluOp, JmpOp, Size, Width};
 use beetrace_lang::ast::BinaryOp;
 use beetrace_lang::typed::{Cast, Expr, ExprKind, UnaryOp};
 use beetrace_lang::types::{IntType, Type};
+use beetrace_object::Action;
 
-use super::func::Lower;
+use super::analysis::constant;
+use super::func::{Lower, Test};
 use super::layout::Repr;
-use super::{LowerError, Result};
+use super::{LowerError, Result, source_span};
 use crate::ir::{Op, Value};
+
+const DIVIDE_BY_ZERO: &str = "Divide or modulo by 0 detected. This can lead to unexpected \
+    results. 1 is being used as the result.";
 
 impl Lower<'_, '_> {
     pub(super) fn unary(&mut self, op: UnaryOp, expr: &Expr, ty: &Type) -> Result<Value> {
@@ -65,13 +70,29 @@ impl Lower<'_, '_> {
                 }
             };
         }
+        let may_be_zero = constant(right).is_none();
         let (left, right) = (self.scalar(left)?, self.scalar(right)?);
         let ty = expr.ty.as_int().unwrap_or(IntType::U64);
-        self.arithmetic(*op, left, right, ty)
-            .ok_or(LowerError::Malformed {
-                what: "an operator that is no arithmetic",
-                span: expr.span,
-            })
+        let malformed = LowerError::Malformed {
+            what: "an operator that is no arithmetic",
+            span: expr.span,
+        };
+        if matches!(op, BinaryOp::Div | BinaryOp::Mod) && may_be_zero {
+            let zero = self.iconst(0);
+            return self.choose(
+                Test(JmpOp::Ne, right, zero),
+                |l| l.arithmetic(*op, left, right, ty).ok_or(malformed),
+                |l| {
+                    l.message(Action::RuntimeMessage {
+                        text: DIVIDE_BY_ZERO.into(),
+                        span: source_span(expr.span),
+                        is_error: false,
+                    })?;
+                    Ok(l.iconst(1))
+                },
+            );
+        }
+        self.arithmetic(*op, left, right, ty).ok_or(malformed)
     }
 
     fn arithmetic(

@@ -97,8 +97,21 @@ impl Lower<'_, '_> {
         self.choose(
             Test(JmpOp::Ne, found, zero),
             |l| Ok(l.load_raw(Place::value(found, Memory::Own), size, signed)),
-            |_| Ok(zero),
+            |l| {
+                l.report_missing()?;
+                Ok(zero)
+            },
         )
+    }
+
+    /// Tells of a key that a map does not have, where the run asked to know.
+    fn report_missing(&mut self) -> Result<()> {
+        if !self.unit.target.report_failures {
+            return Ok(());
+        }
+        let none = self.iconst(0);
+        let severity = FailureSeverity::Verbose;
+        self.helper_failed(helper::MAP_LOOKUP_ELEM, none, severity, None)
     }
 
     /// A composite value where it lies in the map, or zeros.
@@ -118,6 +131,7 @@ impl Lower<'_, '_> {
             Test(JmpOp::Ne, found, zero),
             |_| Ok(found),
             |l| {
+                l.report_missing()?;
                 let zeros = l.zeros(size);
                 Ok(l.address(zeros))
             },

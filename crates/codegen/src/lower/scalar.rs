@@ -1,6 +1,7 @@
 //! Expressions whose value is in a register.
 
 use beetrace_isa::{AluOp, Size};
+use beetrace_lang::span::Span;
 use beetrace_lang::structs::BitField;
 use beetrace_lang::typed::{Call, Context, Expr, ExprKind};
 use beetrace_lang::types::Type;
@@ -133,7 +134,7 @@ impl Lower<'_, '_> {
         let (size, signed) = self.scalar_repr(expr)?;
         let mark = self.mark();
         let place = self.place(expr)?;
-        let value = self.load(place, size, signed)?;
+        let value = self.with_span(read_span(expr), |l| l.load(place, size, signed))?;
         self.release(mark);
         Ok(value)
     }
@@ -228,5 +229,14 @@ impl Lower<'_, '_> {
     /// The address of a byte of a map's only value.
     pub(super) fn map_value(&mut self, (map, offset): (u32, u32)) -> Place {
         Place::value(self.f.b.def(Op::MapValue { map, offset }), Memory::Own)
+    }
+}
+
+/// What a failed read is blamed on: the pointer that a chain of members begins with.
+fn read_span(expr: &Expr) -> Span {
+    match &expr.kind {
+        ExprKind::Field { base, .. } | ExprKind::Index { base, .. } => read_span(base),
+        ExprKind::Deref(pointer) => pointer.span,
+        _ => expr.span,
     }
 }

@@ -61,7 +61,10 @@ impl Lower<'_, '_> {
     pub(super) fn usdt_argument(&mut self, argument: &UsdtArgument) -> Result<Value> {
         let size = Size::from_bytes(u64::from(argument.size)).unwrap_or(Size::B8);
         match &argument.place {
-            UsdtPlace::Constant(n) => Ok(self.iconst(*n)),
+            UsdtPlace::Constant(n) => {
+                let value = self.iconst(*n);
+                Ok(self.f.b.ext(size, argument.signed, value))
+            }
             UsdtPlace::Register { offset } => {
                 // `%ah` and its kin lie one byte into their register.
                 let value = self.register(offset & !7)?;
