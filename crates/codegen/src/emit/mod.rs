@@ -5,6 +5,7 @@
 //! [`optimise`](crate::optimise).
 
 mod depth;
+mod extend;
 mod frame;
 mod hoist;
 mod layout;
@@ -121,6 +122,7 @@ fn legal(module: &Module, target: &Target) -> Module {
         if legalise::legalise(function, target) {
             crate::opt::improve(function);
         }
+        extend::extend_loads(function, target);
     }
     module
 }

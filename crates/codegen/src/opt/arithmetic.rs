@@ -217,20 +217,6 @@ impl Simplifier {
             return Some(ext(size, signed, inner));
         }
         match *self.facts.def(value)? {
-            // The load extends by itself.
-            Op::Load {
-                size: loaded,
-                base,
-                offset,
-                volatility,
-                ..
-            } if loaded == size && self.is_single(value) => Some(Change::Op(Op::Load {
-                size,
-                signed,
-                base,
-                offset,
-                volatility,
-            })),
             // The low half of a sum needs only the low halves.
             Op::Binary {
                 op,
@@ -316,4 +302,209 @@ fn ext(size: Size, signed: bool, value: Value) -> Change {
         signed,
         value,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::dead::remove_dead;
+    use super::super::simplify::simplify;
+    use super::super::testing::check;
+
+    #[track_caller]
+    fn expect(body: &str, expected: &str) {
+        let body = format!("block0:\n v1 = load.u64 v0+0\n v2 = load.u32 v0+8\n{body}");
+        check(
+            &[simplify, simplify, remove_dead],
+            &body,
+            &format!("block0:\n{expected}"),
+        );
+    }
+
+    #[test]
+    fn constants_are_computed() {
+        expect(
+            "v3 = const 6
+             v4 = const 7
+             v5 = mul.64 v3, v4
+             ret v5",
+            "v5 = const 42
+             ret v5",
+        );
+        expect(
+            "v3 = const -1
+             v4 = const 1
+             v5 = add.32 v3, v4
+             v6 = const 0
+             v7 = div.64 v3, v6
+             v8 = or.64 v5, v7
+             ret v8",
+            "v8 = const 0
+             ret v8",
+        );
+    }
+
+    #[test]
+    fn what_changes_nothing_goes() {
+        expect(
+            "v3 = const 0
+             v4 = add.64 v1, v3
+             v5 = const 1
+             v6 = mul.64 v5, v4
+             v7 = const -1
+             v8 = and.64 v6, v7
+             ret v8",
+            "v1 = load.u64 v0+0
+             ret v1",
+        );
+    }
+
+    #[test]
+    fn a_mask_that_a_load_implies_goes() {
+        expect(
+            "v3 = const 0xffffffff
+             v4 = and.64 v2, v3
+             v5 = ext.u32 v4
+             ret v5",
+            "v2 = load.u32 v0+8
+             ret v2",
+        );
+        // The whole number may be larger.
+        expect(
+            "v3 = ext.u32 v1
+             ret v3",
+            "v1 = load.u64 v0+0
+             v3 = ext.u32 v1
+             ret v3",
+        );
+    }
+
+    #[test]
+    fn powers_of_two_shift() {
+        expect(
+            "v3 = const 8
+             v4 = mul.64 v2, v3
+             v5 = mod.64 v2, v3
+             v6 = div.64 v2, v3
+             v7 = add.64 v4, v5
+             v8 = add.64 v7, v6
+             ret v8",
+            "v2 = load.u32 v0+8
+             v9 = const 3
+             v4 = lsh.64 v2, v9
+             v10 = const 7
+             v5 = and.64 v2, v10
+             v11 = const 3
+             v6 = rsh.64 v2, v11
+             v7 = add.64 v4, v5
+             v8 = add.64 v7, v6
+             ret v8",
+        );
+    }
+
+    #[test]
+    fn constants_meet() {
+        expect(
+            "v3 = const 5
+             v4 = add.64 v1, v3
+             v5 = const 7
+             v6 = sub.64 v4, v5
+             ret v6",
+            "v1 = load.u64 v0+0
+             v8 = const -2
+             v6 = add.64 v1, v8
+             ret v6",
+        );
+    }
+
+    #[test]
+    fn shifts_there_and_back_extend() {
+        expect(
+            "v3 = const 48
+             v4 = lsh.64 v2, v3
+             v5 = arsh.64 v4, v3
+             ret v5",
+            "v2 = load.u32 v0+8
+             v5 = ext.s16 v2
+             ret v5",
+        );
+    }
+
+    #[test]
+    fn the_low_half_of_a_sum_needs_no_more() {
+        expect(
+            "v3 = ext.s32 v2
+             v4 = load.u16 v0+16
+             v5 = add.64 v3, v4
+             v6 = ext.u32 v5
+             ret v6",
+            "v2 = load.u32 v0+8
+             v4 = load.u16 v0+16
+             v6 = add.32 v2, v4
+             ret v6",
+        );
+        // What may be a pointer is left alone.
+        expect(
+            "v3 = add.64 v1, v2
+             v4 = ext.u32 v3
+             ret v4",
+            "v1 = load.u64 v0+0
+             v2 = load.u32 v0+8
+             v3 = add.64 v1, v2
+             v4 = ext.u32 v3
+             ret v4",
+        );
+    }
+
+    #[test]
+    fn swapping_twice_is_kept() {
+        // It makes the verifier take a pointer for a number.
+        expect(
+            "v3 = swap.64 v1
+             v4 = swap.64 v3
+             ret v4",
+            "v1 = load.u64 v0+0
+             v3 = swap.64 v1
+             v4 = swap.64 v3
+             ret v4",
+        );
+    }
+
+    #[test]
+    fn a_choice_of_one_and_zero_is_its_condition() {
+        expect(
+            "v3 = const 1
+             v4 = const 0
+             v5 = slt.64 v1, v2
+             v6 = select v5, v4, v3
+             ret v6",
+            "v1 = load.u64 v0+0
+             v2 = load.u32 v0+8
+             v6 = sge.64 v1, v2
+             ret v6",
+        );
+    }
+
+    #[test]
+    fn offsets_go_into_loads_and_slots() {
+        check(
+            &[simplify, simplify, remove_dead],
+            "ss0 = slot 16 align 8
+             block0:
+             v1 = const 8
+             v2 = add.64 v0, v1
+             v3 = load.u64 v2+4
+             v4 = slotaddr ss0+0
+             v5 = add.64 v4, v1
+             store.64 v5+0, v3
+             v6 = call 1(v5)
+             ret v6",
+            "ss0 = slot 16 align 8
+             block0:
+             v3 = load.u64 v0+12
+             v5 = slotaddr ss0+8
+             store.64 v5+0, v3
+             v6 = call map_lookup_elem(v5)
+             ret v6",
+        );
+    }
 }

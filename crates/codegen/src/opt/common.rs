@@ -85,3 +85,80 @@ fn is_repeatable(op: &Op) -> bool {
         _ => true,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::check;
+    use super::*;
+
+    #[test]
+    fn pure_calls_and_constant_loads_are_shared() {
+        check(
+            &[merge_common],
+            "block0:
+             v1 = call.pure get_current_pid_tgid()
+             v2 = load.u64.const v0+8
+             v3 = call get_prandom_u32()
+             v4 = call.pure get_current_pid_tgid()
+             v5 = load.u64.const v0+8
+             v6 = add.64 v4, v5
+             v7 = add.64 v1, v2
+             v8 = xor.64 v6, v7
+             ret v8",
+            "block0:
+             v1 = call.pure get_current_pid_tgid()
+             v2 = load.u64.const v0+8
+             v3 = call get_prandom_u32()
+             v6 = add.64 v1, v2
+             v8 = xor.64 v6, v6
+             ret v8",
+        );
+    }
+
+    #[test]
+    fn what_may_change_is_read_again() {
+        let body = "block0:
+             v1 = call.reads ktime_get_ns()
+             v2 = load.u64 v0+8
+             v3 = call.reads ktime_get_ns()
+             v4 = load.u64 v0+8
+             v5 = add.64 v1, v2
+             v6 = add.64 v3, v4
+             v7 = xor.64 v5, v6
+             ret v7";
+        check(&[merge_common], body, body);
+    }
+
+    #[test]
+    fn only_what_dominates_serves() {
+        check(
+            &[merge_common],
+            "block0:
+             v1 = const 0
+             br ne.64 v0, v1, block1, block2
+             block1:
+             v2 = call.pure get_current_pid_tgid()
+             jump block3
+             block2:
+             jump block3
+             block3:
+             v3 = call.pure get_current_pid_tgid()
+             v4 = const 0
+             v5 = call.pure get_current_pid_tgid()
+             v6 = add.64 v3, v5
+             ret v6",
+            "block0:
+             v1 = const 0
+             br ne.64 v0, v1, block1, block2
+             block1:
+             v2 = call.pure get_current_pid_tgid()
+             jump block3
+             block2:
+             jump block3
+             block3:
+             v3 = call.pure get_current_pid_tgid()
+             v6 = add.64 v3, v3
+             ret v6",
+        );
+    }
+}

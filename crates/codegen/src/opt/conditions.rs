@@ -285,3 +285,123 @@ impl Simplifier {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::dead::remove_dead;
+    use super::super::simplify::simplify;
+    use super::super::testing::check;
+
+    #[track_caller]
+    fn expect(body: &str, expected: &str) {
+        let ends = "block1:\n ret v0\n block2:\n unreachable";
+        let body = format!("block0:\n v1 = load.u64 v0+0\n v2 = load.u32 v0+8\n{body}\n{ends}");
+        let expected = format!("block0:\n{expected}\n{ends}");
+        check(&[simplify, simplify, remove_dead], &body, &expected);
+    }
+
+    #[test]
+    fn a_branch_tests_what_a_comparison_tests() {
+        expect(
+            "v3 = slt.64 v1, v2
+             v4 = const 0
+             br ne.64 v3, v4, block1, block2",
+            "v1 = load.u64 v0+0
+             v2 = load.u32 v0+8
+             br slt.64 v1, v2, block1, block2",
+        );
+        expect(
+            "v3 = set.64 v1, v2
+             v4 = const 0
+             br eq.64 v3, v4, block1, block2",
+            "v1 = load.u64 v0+0
+             v2 = load.u32 v0+8
+             br set.64 v1, v2, block2, block1",
+        );
+    }
+
+    #[test]
+    fn a_mask_against_zero_is_a_bit_test() {
+        expect(
+            "v3 = const 0x40
+             v4 = and.64 v1, v3
+             v5 = const 0
+             br eq.64 v4, v5, block1, block2",
+            "v1 = load.u64 v0+0
+             v3 = const 64
+             br set.64 v1, v3, block2, block1",
+        );
+    }
+
+    #[test]
+    fn constants_go_right() {
+        expect(
+            "v3 = const 5
+             br lt.64 v3, v1, block1, block2",
+            "v1 = load.u64 v0+0
+             v3 = const 5
+             br gt.64 v1, v3, block1, block2",
+        );
+    }
+
+    #[test]
+    fn ranges_decide() {
+        expect(
+            "v3 = const 0x100000000
+             br lt.64 v2, v3, block1, block2",
+            "jump block1",
+        );
+        expect(
+            "v3 = const 0
+             br ge.64 v1, v3, block2, block1",
+            "jump block2",
+        );
+    }
+
+    #[test]
+    fn halves_are_compared_where_they_decide() {
+        expect(
+            "v3 = const 0xfffffff2
+             br eq.64 v2, v3, block1, block2",
+            "v2 = load.u32 v0+8
+             v3 = const 4294967282
+             br eq.32 v2, v3, block1, block2",
+        );
+        expect(
+            "v3 = const -2
+             v4 = mul.64 v2, v2
+             v5 = ext.s32 v4
+             br sgt.64 v5, v3, block1, block2",
+            "v2 = load.u32 v0+8
+             v3 = const -2
+             v4 = mul.64 v2, v2
+             br sgt.32 v4, v3, block1, block2",
+        );
+    }
+
+    #[test]
+    fn what_is_checked_stays_what_is_used() {
+        // The extended value is used after its check: the check must be of that value.
+        check(
+            &[simplify, simplify, remove_dead],
+            "block0:
+             v1 = load.u64 v0+0
+             v2 = ext.u32 v1
+             v3 = const 64
+             br le.64 v2, v3, block1, block2
+             block1:
+             ret v2
+             block2:
+             ret v3",
+            "block0:
+             v1 = load.u64 v0+0
+             v2 = ext.u32 v1
+             v3 = const 64
+             br le.64 v2, v3, block1, block2
+             block1:
+             ret v2
+             block2:
+             ret v3",
+        );
+    }
+}

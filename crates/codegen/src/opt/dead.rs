@@ -84,3 +84,72 @@ pub(crate) fn remove_unreached(function: &mut Function) -> bool {
     }
     true
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::check;
+    use super::*;
+
+    #[test]
+    fn effects_keep_their_operands_alive() {
+        check(
+            &[remove_dead],
+            "block0:
+             v1 = const 1
+             v2 = const 2
+             v3 = add.64 v2, v2
+             v4 = call.reads ktime_get_ns()
+             v5 = call send_signal(v1)
+             ret v1",
+            "block0:
+             v1 = const 1
+             v5 = call send_signal(v1)
+             ret v1",
+        );
+    }
+
+    #[test]
+    fn parameters_that_only_feed_themselves_go() {
+        check(
+            &[remove_dead],
+            "block0:
+             v1 = const 1
+             jump block1(v1, v1)
+             block1(v2, v3):
+             v4 = add.64 v2, v1
+             v5 = add.64 v3, v1
+             br lt.64 v3, v0, block1(v4, v5), block2
+             block2:
+             ret v1",
+            "block0:
+             v1 = const 1
+             jump block1(v1)
+             block1(v3):
+             v5 = add.64 v3, v1
+             br lt.64 v3, v0, block1(v5), block2
+             block2:
+             ret v1",
+        );
+    }
+
+    #[test]
+    fn blocks_are_numbered_in_order() {
+        check(
+            &[remove_unreached],
+            "block0:
+             jump block2
+             block1:
+             jump block3
+             block2:
+             jump block3
+             block3:
+             ret v0",
+            "block0:
+             jump block1
+             block1:
+             jump block2
+             block2:
+             ret v0",
+        );
+    }
+}

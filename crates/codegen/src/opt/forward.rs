@@ -160,3 +160,80 @@ impl Forward {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::check;
+    use super::*;
+
+    #[test]
+    fn what_was_stored_is_not_loaded() {
+        check(
+            &[forward_loads],
+            "ss0 = slot 16 align 8
+             block0:
+             v1 = slotaddr ss0+0
+             v2 = const 0x1122334455667788
+             store.64 v1+0, v2
+             store.64 v1+8, v0
+             v3 = load.u16 v1+2
+             v4 = load.s32 v1+8
+             v5 = load.u32 v1+12
+             v6 = load.u32 v1+12
+             ret v6",
+            "ss0 = slot 16 align 8
+             block0:
+             v1 = slotaddr ss0+0
+             v2 = const 1234605616436508552
+             store.64 v1+0, v2
+             store.64 v1+8, v0
+             v3 = const 21862
+             v4 = ext.s32 v0
+             v5 = load.u32 v1+12
+             v6 = ext.u32 v5
+             ret v6",
+        );
+    }
+
+    #[test]
+    fn calls_that_get_the_address_may_write() {
+        let text = |kind: &str| {
+            format!(
+                "ss0 = slot 8 align 8
+                 block0:
+                 v1 = slotaddr ss0+0
+                 store.64 v1+0, v0
+                 v2 = call{kind} map_lookup_elem(v1)
+                 v3 = load.u64 v1+0
+                 ret v3"
+            )
+        };
+        check(&[forward_loads], &text(""), &text(""));
+        let known = text(".reads").replace("load.u64 v1+0", "ext.u64 v0");
+        check(&[forward_loads], &text(".reads"), &known);
+    }
+
+    #[test]
+    fn a_store_through_a_chosen_address_may_hit() {
+        let text = "ss0 = slot 8 align 8
+             ss1 = slot 8 align 8
+             ss2 = slot 8 align 8
+             block0:
+             v1 = slotaddr ss0+0
+             v2 = slotaddr ss1+0
+             v3 = slotaddr ss2+0
+             store.64 v1+0, v0
+             store.64 v3+0, v0
+             v4 = select v0, v1, v2
+             store.64 v4+0, v4
+             v5 = load.u64 v1+0
+             v6 = load.u64 v3+0
+             v7 = add.64 v5, v6
+             ret v7";
+        check(
+            &[forward_loads],
+            text,
+            &text.replace("load.u64 v3+0", "ext.u64 v0"),
+        );
+    }
+}

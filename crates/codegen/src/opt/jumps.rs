@@ -167,3 +167,75 @@ pub(crate) fn form_selects(function: &mut Function) -> bool {
     }
     changed
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::dead::remove_unreached;
+    use super::super::testing::check;
+    use super::*;
+
+    #[test]
+    fn one_value_from_everywhere_needs_no_parameter() {
+        check(
+            &[remove_same_params],
+            "block0:
+             v1 = const 0
+             jump block1(v1, v1)
+             block1(v2, v3):
+             v4 = add.64 v3, v0
+             br lt.64 v4, v0, block1(v2, v4), block2
+             block2:
+             ret v2",
+            "block0:
+             v1 = const 0
+             jump block1(v1)
+             block1(v3):
+             v4 = add.64 v3, v0
+             br lt.64 v4, v0, block1(v4), block2
+             block2:
+             ret v1",
+        );
+    }
+
+    #[test]
+    fn chains_become_one_block() {
+        check(
+            &[merge_blocks, remove_unreached],
+            "block0:
+             v1 = const 1
+             jump block1(v1)
+             block1(v2):
+             v3 = add.64 v2, v0
+             jump block2(v3, v2)
+             block2(v4, v5):
+             v6 = add.64 v4, v5
+             ret v6",
+            "block0:
+             v1 = const 1
+             v3 = add.64 v1, v0
+             v6 = add.64 v3, v1
+             ret v6",
+        );
+    }
+
+    #[test]
+    fn two_ways_to_one_block_are_a_choice() {
+        check(
+            &[form_selects],
+            "block0:
+             v1 = const 1
+             v2 = const 2
+             br eq.64 v0, v1, block1(v0, v1), block1(v0, v2)
+             block1(v3, v4):
+             ret v4",
+            "block0:
+             v1 = const 1
+             v2 = const 2
+             v5 = eq.64 v0, v1
+             v6 = select v5, v1, v2
+             jump block1(v0, v6)
+             block1(v3, v4):
+             ret v4",
+        );
+    }
+}

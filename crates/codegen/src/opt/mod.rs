@@ -17,6 +17,8 @@ mod jumps;
 mod simplify;
 mod slots;
 mod stores;
+#[cfg(test)]
+mod testing;
 mod thread;
 
 use crate::ir::{Function, Module};

@@ -153,3 +153,58 @@ impl Bytes {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::check;
+    use super::*;
+
+    #[test]
+    fn stores_that_nobody_reads_go() {
+        check(
+            &[remove_dead_stores],
+            "ss0 = slot 16 align 8
+             ss1 = slot 8 align 8
+             block0:
+             v1 = slotaddr ss0+0
+             v2 = slotaddr ss1+0
+             v5 = const 7
+             store.64 v1+0, v0
+             store.64 v1+0, v5
+             store.64 v1+8, v0
+             store.64 v2+0, v0
+             v3 = call map_lookup_elem(v2)
+             store.64 v2+0, v5
+             v4 = load.u64 v1+0
+             ret v4",
+            "ss0 = slot 16 align 8
+             ss1 = slot 8 align 8
+             block0:
+             v1 = slotaddr ss0+0
+             v2 = slotaddr ss1+0
+             v5 = const 7
+             store.64 v1+0, v5
+             store.64 v2+0, v0
+             v3 = call map_lookup_elem(v2)
+             v4 = load.u64 v1+0
+             ret v4",
+        );
+    }
+
+    #[test]
+    fn the_next_round_of_a_loop_reads() {
+        let text = "ss0 = slot 8 align 8
+             block0:
+             v1 = slotaddr ss0+0
+             v2 = const 0
+             store.64 v1+0, v2
+             jump block1
+             block1:
+             v3 = load.u64 v1+0
+             store.64 v1+0, v0
+             br lt.64 v3, v0, block1, block2
+             block2:
+             ret v2";
+        check(&[remove_dead_stores], text, text);
+    }
+}

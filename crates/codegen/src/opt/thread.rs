@@ -123,3 +123,59 @@ fn decide(function: &Function, facts: &Facts, target: &Target) -> Option<Target>
         args: args.collect::<Option<_>>()?,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::dead::remove_unreached;
+    use super::super::testing::check;
+    use super::*;
+
+    #[test]
+    fn a_condition_that_the_way_decides_is_not_tested() {
+        check(
+            &[thread_jumps, remove_unreached],
+            "block0:
+             v1 = const 0
+             v2 = const 1
+             br sgt.64 v0, v2, block1, block2
+             block1:
+             br slt.64 v0, v1, block3(v2), block3(v0)
+             block2:
+             jump block3(v1)
+             block3(v3):
+             v4 = ne.64 v3, v1
+             br ne.64 v4, v1, block4, block5
+             block4:
+             ret v1
+             block5:
+             ret v2",
+            "block0:
+             v1 = const 0
+             v2 = const 1
+             br sgt.64 v0, v2, block1, block4
+             block1:
+             br slt.64 v0, v1, block3, block2(v0)
+             block2(v3):
+             v4 = ne.64 v3, v1
+             br ne.64 v4, v1, block3, block4
+             block3:
+             ret v1
+             block4:
+             ret v2",
+        );
+    }
+
+    #[test]
+    fn a_value_that_is_needed_later_keeps_its_block() {
+        let body = "block0:
+             v1 = const 0
+             br ne.64 v0, v1, block1(v1), block1(v0)
+             block1(v2):
+             br eq.64 v2, v1, block2, block3
+             block2:
+             ret v2
+             block3:
+             ret v1";
+        check(&[thread_jumps], body, body);
+    }
+}
