@@ -7,6 +7,7 @@ use super::mir::{Addr, Base, MFunc, MOp, MSrc};
 use crate::bits::BitSet;
 use crate::ir::Slot;
 use beetrace_isa::Size;
+use beetrace_object::SourceSpan;
 
 /// Bytes of stack that a function may have, and all functions of a chain of calls together (`MAX_BPF_STACK`).
 pub(crate) const MAX_STACK: u32 = 512;
@@ -16,6 +17,8 @@ pub(crate) struct Frame {
     offsets: Vec<i32>,
     /// Bytes in use.
     pub(crate) size: u32,
+    /// The slot that is farthest from `r10`.
+    deepest: Option<Slot>,
 }
 
 impl Frame {
@@ -26,7 +29,7 @@ impl Frame {
         order.sort_by_key(|&i| (std::cmp::Reverse(func.slots[i].size), i));
         // How far below `r10` each slot begins, and how far it reaches up from there.
         let mut placed: Vec<Option<(u32, u32)>> = vec![None; func.slots.len()];
-        let mut size = 0;
+        let (mut size, mut deepest) = (0, None);
         for index in order {
             let Some(conflicts) = &conflicts[index] else {
                 continue;
@@ -36,14 +39,28 @@ impl Frame {
                 conflicts.iter().filter_map(|other| placed[other]).collect();
             let depth = lowest(slot.size, slot.align, &taken);
             placed[index] = Some((depth, slot.size));
-            size = size.max(depth);
+            if depth > size {
+                size = depth;
+                deepest = Some(Slot(index as u32));
+            }
         }
         let offset = |p: &Option<(u32, u32)>| p.map_or(0, |(depth, _)| -i64::from(depth));
         let offsets = placed
             .iter()
             .map(|p| i32::try_from(offset(p)).unwrap_or(i32::MIN))
             .collect();
-        Frame { offsets, size }
+        Frame {
+            offsets,
+            size,
+            deepest,
+        }
+    }
+
+    /// Where the function first names the slot that is farthest from `r10`.
+    pub(crate) fn deepest_span(&self, func: &MFunc) -> Option<SourceSpan> {
+        let mut insts = func.blocks.iter().flat_map(|b| &b.insts);
+        let found = insts.find(|i| i.op.slot().is_some() && i.op.slot() == self.deepest);
+        found.map(|i| i.span)
     }
 
     pub(crate) fn offset(&self, slot: Slot) -> i32 {

@@ -85,16 +85,19 @@ pub fn emit(module: &Module, target: &Target) -> Result<Emitted, EmitError> {
         }
         let mut func = select::select(function, target)?;
         let span = func.blocks[0].end_span;
-        let error = |kind| Err(EmitError { span, kind });
         if !allocate(&mut func) {
-            return error(EmitErrorKind::Registers);
+            let kind = EmitErrorKind::Registers;
+            return Err(EmitError { span, kind });
         }
         hoist::hoist_moves(&mut func);
         let frame = Frame::new(&func);
         if frame.size > MAX_STACK {
-            return error(EmitErrorKind::FrameTooLarge {
-                function: function.name.clone(),
-                bytes: frame.size,
+            return Err(EmitError {
+                span: frame.deepest_span(&func).unwrap_or(span),
+                kind: EmitErrorKind::FrameTooLarge {
+                    function: function.name.clone(),
+                    bytes: frame.size,
+                },
             });
         }
         frames[index] = frame.size;

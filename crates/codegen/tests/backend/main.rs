@@ -1,6 +1,7 @@
 //! Tests of the back end: random programs, interpreted as IR and as bytecode and run by the kernel, and the code of small ones.
 
 mod bpf;
+mod code;
 mod generate;
 mod interpret;
 mod kernel;
