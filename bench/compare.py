@@ -287,6 +287,17 @@ def column(rows, index):
     return [row[index] for row in rows]
 
 
+def time_per_event(before, after, events):
+    """Time in the programs that ran once for every event, in ns an event; `None` where none did. Several programs
+    may belong to an event (entry and exit of a call)."""
+    total = 0
+    for program, (time_ns, count) in after.items():
+        time_before, count_before = before.get(program, (0, 0))
+        if count - count_before >= events:
+            total += (time_ns - time_before) / (count - count_before)
+    return total or None
+
+
 def spread(values, figure):
     """How far a usual value is from the figure, as a share of it."""
     return statistics.median(abs(value - figure) for value in values) / figure
