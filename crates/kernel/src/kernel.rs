@@ -51,6 +51,9 @@ pub struct Kernel {
     cpus: Cpus,
 }
 
+/// How long records gather while they come fast: too short for a person to see.
+const GATHER: Duration = Duration::from_millis(1);
+
 impl Default for Kernel {
     fn default() -> Kernel {
         Kernel::new()
@@ -310,6 +313,12 @@ impl Engine for Kernel {
             action: "waiting for records".into(),
             source,
         };
+        if timeout != Some(Duration::ZERO)
+            && let Some((_, Records::Ring(ring))) = &self.records
+            && ring.may_gather()
+        {
+            std::thread::sleep(GATHER);
+        }
         let (mut records, go_on) = self.drain(sink);
         let timeout = if records > 0 || !go_on {
             if others.is_empty() {

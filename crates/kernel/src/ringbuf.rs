@@ -30,6 +30,8 @@ pub(crate) struct RingBuffer {
     data: Mapping,
     page: usize,
     mask: u64,
+    /// Bytes that the last drain took.
+    taken: u64,
 }
 
 impl RingBuffer {
@@ -41,7 +43,16 @@ impl RingBuffer {
             data: Mapping::new(map, page + 2 * size, page, false)?,
             page,
             mask: size as u64 - 1,
+            taken: 0,
         })
+    }
+
+    /// Whether records come so fast that it pays to let some gather, and slowly enough that there is room for them.
+    ///
+    /// A producer wakes the reader, which costs it more than all else, whenever the reader has read everything. A reader that takes a
+    /// short break after records is behind most of the time, and is woken once for hundreds of them.
+    pub(crate) fn may_gather(&self) -> bool {
+        self.taken > 0 && self.taken <= self.mask / 8
     }
 
     /// Gives every complete record to `sink` until it answers `false`. The answers are how many it got, and whether it may go on.
@@ -57,6 +68,7 @@ impl RingBuffer {
         let often = (self.mask + 1) / 16;
         // Only this reader writes it.
         let mut told = consumed.load(Ordering::Relaxed);
+        let start = told;
         let mut position = told;
         let mut go_on = true;
         // Acquire: the headers up to there are visible.
@@ -86,6 +98,7 @@ impl RingBuffer {
             }
         }
         consumed.store(position, Ordering::Release);
+        self.taken = position.wrapping_sub(start);
         (records, go_on)
     }
 }
