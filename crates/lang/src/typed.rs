@@ -368,7 +368,8 @@ pub enum Call {
     UserMode,
     /// A number that user space sets when the run begins.
     Parameter(Parameter),
-    /// `str(pointer, length)`: a string of the expression's type read from memory of the pointer's space. `length` is how many bytes with the NUL, clamped to the space.
+    /// `str(pointer, length)`: a string of the expression's type read from memory of the pointer's space. `length` is how many bytes with the NUL, clamped to the space;
+    /// without one the string may fill its space, and has no NUL then.
     Str {
         pointer: Box<Expr>,
         length: Option<Box<Expr>>,

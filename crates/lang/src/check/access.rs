@@ -9,7 +9,7 @@ use crate::check::unary::read_space;
 use crate::check::value::Val;
 use crate::diagnostic::Diagnostic;
 use crate::span::Span;
-use crate::structs::{FieldDef, StructId};
+use crate::structs::{FieldDef, Origin, StructId};
 use crate::suggest::nearest;
 use crate::typed::{self, Cast};
 use crate::types::{IntType, Space, Type};
@@ -145,12 +145,31 @@ impl<'a> Checker<'a> {
             Type::Pointer(to, Space::None) => Type::pointer((**to).clone(), inner),
             ty => ty.clone(),
         };
+        // An array of characters of the script need not have a NUL: as a string it has room for one.
+        let text = match ty {
+            Type::Str(size) if self.is_script_struct(&base) => {
+                Some(Type::Str(size.saturating_add(1)))
+            }
+            _ => None,
+        };
         let kind = typed::ExprKind::Field {
             base: Box::new(base.expr),
             offset: field.offset,
             bits: field.bits,
         };
-        Some(Val::new(kind, ty, span).in_space(inner))
+        let member = Val::new(kind, ty, span).in_space(inner);
+        Some(match text {
+            Some(text) => cast(Cast::Str, member, text),
+            None => member,
+        })
+    }
+
+    fn is_script_struct(&self, base: &Val) -> bool {
+        match base.ty {
+            Type::Struct(_, Space::Context) => false,
+            Type::Struct(id, _) => self.structs.get(id).origin == Origin::Script,
+            _ => false,
+        }
     }
 
     /// `base.0`

@@ -219,11 +219,11 @@ impl<'a> Checker<'a> {
     fn tseries_type(&mut self, values: &[Val], signed: bool, call: Span) -> Option<Type> {
         match self.script.settings.unstable_tseries {
             Stability::Enable => {}
-            Stability::Warn => self.warn(
+            // About the script, not about a place in it.
+            Stability::Warn => self.report(Diagnostic::warning(
                 "unstable",
-                call,
                 "Script is using an unstable feature. To prevent this warning you must explicitly enable the unstable feature in the config e.g. unstable_tseries=enable",
-            ),
+            )),
             Stability::Error => {
                 self.report(
                     Diagnostic::error("unstable", "tseries feature is not enabled by default. To enable this unstable feature, set the config flag to enable. unstable_tseries=enable")

@@ -199,11 +199,28 @@ impl<'a> Checker<'a> {
         cast(Cast::Int, value, ty).in_space(space)
     }
 
+    /// An integer as an address: its own bytes, zero above them.
     fn widen_for_pointer(&mut self, value: Val) -> Val {
-        match numeric(&value.ty) {
-            Some(_) => self.wide(value),
-            None => cast(Cast::Int, value, Type::U64),
+        let Some(int) = numeric(&value.ty) else {
+            return cast(Cast::Int, value, Type::U64);
+        };
+        let unsigned = IntType {
+            signed: false,
+            ..int
+        };
+        if let Some(Lit::Int(n)) = value.lit {
+            let span = value.span();
+            let mut address = Val::constant(Lit::Int(wrap(n, unsigned)), span);
+            address.expr.ty = Type::U64;
+            address.ty = Type::U64;
+            return address;
         }
+        let value = if int.signed && int.bits < 64 {
+            self.explicit_int(value, &Type::Int(unsigned))
+        } else {
+            value
+        };
+        self.as_u64(value)
     }
 
     /// The memory that a pointer made from this value leads to: that of the value, or what the probe usually sees.

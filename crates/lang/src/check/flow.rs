@@ -11,6 +11,9 @@ pub(crate) fn place<T>(node: &T) -> usize {
 pub(crate) fn ends(stmt: &Stmt) -> bool {
     match &stmt.kind {
         StmtKind::Return(_) | StmtKind::Break | StmtKind::Continue => true,
+        StmtKind::Expr(expr) => {
+            matches!(&expr.kind, ExprKind::Call { name, .. } if name.name == "exit")
+        }
         StmtKind::Block(block) => block_ends(block),
         StmtKind::If {
             cond,

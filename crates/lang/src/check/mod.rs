@@ -7,6 +7,7 @@
 
 mod access;
 mod aggregate;
+mod arguments;
 mod binary;
 mod builtins;
 mod cast;

@@ -42,7 +42,7 @@ impl Lower<'_, '_> {
     ) -> Result<()> {
         let from = self.bytes_of(pointer)?;
         let Some(length) = length else {
-            return self.string_into(to, from, space, fill);
+            return self.whole_string_into(to, from, space, fill);
         };
         let wanted = self.scalar(length)?;
         match fill {
@@ -51,6 +51,29 @@ impl Lower<'_, '_> {
         }
         let wanted = self.at_most(wanted, i64::from(space))?;
         self.read_str(to, from, wanted)?;
+        Ok(())
+    }
+
+    /// A string that may fill its space to the last byte, where it then has no NUL: so user space sees that it was cut.
+    fn whole_string_into(&mut self, to: Place, from: Place, space: u32, fill: Fill) -> Result<()> {
+        let Some(last) = space.checked_sub(1) else {
+            return Ok(());
+        };
+        if fill == Fill::Clean {
+            self.zero(to, space);
+        }
+        let len = self.iconst(i64::from(space));
+        let read = self.read_str(to, from, len)?;
+        // The helper keeps the last byte for its NUL.
+        let fork = self.fork();
+        let (full, _) = self.f.b.block(0);
+        let (end, _) = self.f.b.block(0);
+        self.branch(Test(JmpOp::Eq, read, len), full, end);
+        self.f.b.switch_to(full);
+        let at = i64::from(last);
+        self.read(to.at(at), from.at(at), 1)?;
+        self.f.b.jump(end, &[]);
+        self.join(end, fork);
         Ok(())
     }
 

@@ -82,21 +82,7 @@ impl<'a> Checker<'a> {
             }
         }
         let ty = Type::Str(size);
-        let length = match (constant, length) {
-            (None, Some(length)) => {
-                // As many characters, and the NUL behind them.
-                let length = self.as_u64(length);
-                let mut one = Val::constant(Lit::Int(1), span);
-                one.expr.ty = Type::U64;
-                let sum = ExprKind::Binary {
-                    op: crate::ast::BinaryOp::Add,
-                    left: Box::new(length.expr),
-                    right: Box::new(one.expr),
-                };
-                Some(Box::new(Val::new(sum, Type::U64, span).expr))
-            }
-            _ => None,
-        };
+        let length = length.map(|length| Box::new(self.as_u64(length).expr));
         let pointer = match &value.ty {
             Type::Str(_) if length.is_none() => {
                 return Some(cast(Cast::Str, value, ty));

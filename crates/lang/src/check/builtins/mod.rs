@@ -21,7 +21,7 @@ use crate::diagnostic::Diagnostic;
 use crate::span::Span;
 use crate::structs::base_name;
 use crate::suggest::nearest;
-use crate::types::Type;
+use crate::types::{IntType, Type};
 
 /// How many arguments the functions of the language take.
 const ARITY: &[(&str, usize, usize)] = &[
@@ -131,6 +131,10 @@ impl<'a> Checker<'a> {
             return Some(self.enumerator(id, value, span));
         }
         if let Some((ty, value)) = self.structs.btf_enumerator(&self.btf, name) {
+            let ty = match ty {
+                Type::Enum(id, int) => Type::Enum(id, IntType { bits: 64, ..int }),
+                _ => Type::I64,
+            };
             let mut constant = Val::constant(Lit::Int(value), span);
             constant.expr.ty = ty.clone();
             constant.ty = ty;
@@ -180,13 +184,7 @@ impl<'a> Checker<'a> {
         };
         let mut constant = Val::constant(lit, span);
         // An enumerator prints as its number; the cast to its enum makes it print by name.
-        let ty = Type::Enum(
-            id,
-            crate::types::IntType {
-                bits: 64,
-                signed: int.signed,
-            },
-        );
+        let ty = Type::Enum(id, IntType { bits: 64, ..int });
         constant.expr.ty = ty.clone();
         constant.ty = ty;
         constant

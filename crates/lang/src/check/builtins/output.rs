@@ -166,26 +166,9 @@ impl<'a> Checker<'a> {
         }
         if let ExprKind::MapKey { map, key } = &what.kind
             && rest.is_empty()
+            && let Some(action) = self.print_aggregate(&map.name, key, what.span, span)?
         {
-            let id = self.map_use(&map.name, true, what.span)?;
-            let key = self.map_key(id, key, what.span)?;
-            let value = self.maps.get(id).value.clone()?;
-            if is_multiple(&value) {
-                let message = format!(
-                    "Map type {} cannot print the value of individual keys. You must print the whole map.",
-                    self.type_name(&value)
-                );
-                self.error("print", span, message);
-                return None;
-            }
-            self.complete(&value);
-            return Some(Val::action(
-                Action::PrintMapKey {
-                    map: id,
-                    key: Some(key.expr),
-                },
-                span,
-            ));
+            return Some(action);
         }
         let value = self.expr(what)?;
         if !rest.is_empty() {
@@ -209,6 +192,35 @@ impl<'a> Checker<'a> {
         }
         self.complete(&value.ty);
         Some(Val::action(Action::PrintValue(value.expr), span))
+    }
+
+    /// `print(@map[key])` where no single number is kept: the run shows it as it shows the map. `Some(None)` for all others.
+    fn print_aggregate(
+        &mut self,
+        name: &str,
+        key: &'a Expr,
+        at: Span,
+        span: Span,
+    ) -> Option<Option<Val>> {
+        let held = self
+            .maps
+            .find(name)
+            .and_then(|id| self.maps.get(id).value.clone());
+        let Some(value) = held.filter(|v| v.is_aggregate() && aggregate_int(v).is_none()) else {
+            return Some(None);
+        };
+        let map = self.map_use(name, true, at)?;
+        let key = self.map_key(map, key, at)?;
+        if is_multiple(&value) {
+            let message = format!(
+                "Map type {} cannot print the value of individual keys. You must print the whole map.",
+                self.type_name(&value)
+            );
+            self.error("print", span, message);
+            return None;
+        }
+        let key = Some(key.expr);
+        Some(Some(Val::action(Action::PrintMapKey { map, key }, span)))
     }
 
     fn print_map(&mut self, name: &str, at: Span, rest: &'a [Expr], span: Span) -> Option<Val> {

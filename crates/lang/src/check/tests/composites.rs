@@ -28,7 +28,7 @@ fn structs_of_the_script_lie_like_those_of_c() {
         .collect::<Vec<_>>()
         .join("\n"),
         "\
-print((*$s.<0:3+5: int32>, *$s.<8: struct In[2]>[1].<8: int64>, *$s.<40: string[8]>, *$s.<48: void * kernel>, *$s.<8: struct In[2]>[0]): (int32,int64,string[8],void *,struct In))
+print((*$s.<0:3+5: int32>, *$s.<8: struct In[2]>[1].<8: int64>, (text string[9])*$s.<40: string[8]>, *$s.<48: void * kernel>, *$s.<8: struct In[2]>[0]): (int32,int64,string[9],void *,struct In))
 print(56: int8)"
     );
 }

@@ -11,7 +11,7 @@ probe begin
   @a[(1, "x")] = 1
 probe end
   @a[(300, "longer")] = 5
-  print(@a[(2, "y")])
+  print(@a[(2, "y")]: uint64)
 "#
     );
 }
