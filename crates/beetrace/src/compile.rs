@@ -57,6 +57,11 @@ pub fn back_end(
     if args.shows(Stage::Typed) {
         stages::typed(program);
     }
+    if args.shows(Stage::Ir) {
+        let modules = beetrace_codegen::lower_to_ir(program, target, true)
+            .map_err(|e| report::compile_error(&e, &program.sources))?;
+        stages::ir(&modules);
+    }
     let object = beetrace_codegen::compile(program, target)
         .map_err(|e| report::compile_error(&e, &program.sources))?;
     if args.shows(Stage::Asm) {

@@ -1,5 +1,6 @@
 //! `-d`: stages of the compilation as text.
 
+use beetrace_codegen::ir::Module;
 use beetrace_isa::Imm64;
 use beetrace_lang::diagnostic::Diagnostics;
 use beetrace_lang::span::{SourceId, Sources};
@@ -18,6 +19,12 @@ pub fn ast(sources: &Sources, root: SourceId) {
 
 pub fn typed(program: &typed::Program) {
     section("typed", &check::dump(program));
+}
+
+pub fn ir(modules: &[(String, Module)]) {
+    for (program, module) in modules {
+        section(&format!("ir {program}"), &module.to_string());
+    }
 }
 
 pub fn asm(object: &Object) {
