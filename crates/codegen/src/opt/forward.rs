@@ -1,10 +1,11 @@
-//! Loads from slots whose contents are known: the value that was stored or loaded last serves.
+//! What is known of the bytes of slots: the value that was stored or loaded last serves for a load, what is there already is not
+//! stored again, and a map in which a key was looked up is not searched for it again.
 
 use beetrace_isa::Size;
 
 use super::slots::{Exposure, Slots};
 use crate::ir::cfg::Cfg;
-use crate::ir::{Effect, Function, Inst, Op, Slot, Terminator, Value};
+use crate::ir::{Effect, Function, Inst, Op, Slot, Value};
 
 /// Bytes of a slot that equal the low bytes of a value.
 #[derive(Clone, Copy)]
@@ -23,6 +24,22 @@ impl Content {
     }
 }
 
+/// A map that was searched for the key at a place.
+#[derive(Clone, Copy)]
+struct Lookup {
+    map: u32,
+    slot: Slot,
+    offset: i32,
+    result: Value,
+}
+
+#[derive(Clone, Default)]
+struct Known {
+    contents: Vec<Content>,
+    /// The maps have not changed since by what this program does, nor have the keys.
+    lookups: Vec<Lookup>,
+}
+
 /// Replaces loads by values that are known, in each block and on into blocks that only it leads to.
 /// True where anything changed.
 pub(crate) fn forward_loads(function: &mut Function) -> bool {
@@ -32,43 +49,51 @@ pub(crate) fn forward_loads(function: &mut Function) -> bool {
     let cfg = Cfg::new(function);
     let mut pass = Forward {
         slots: Slots::new(function),
-        constants: constants(function),
+        defs: definitions(function),
+        replaced: vec![None; function.values as usize],
         changed: false,
     };
-    let mut at_end: Vec<Vec<Content>> = vec![Vec::new(); function.blocks.len()];
+    let mut at_end: Vec<Known> = vec![Known::default(); function.blocks.len()];
     for &block in &cfg.order {
         let mut known = match cfg.preds[block.0 as usize].as_slice() {
             [only] if block.0 != 0 => at_end[only.0 as usize].clone(),
-            _ => Vec::new(),
+            _ => Known::default(),
         };
-        for inst in &mut function.blocks[block.0 as usize].insts {
-            pass.inst(inst, &mut known);
+        let data = &mut function.blocks[block.0 as usize];
+        data.insts.retain_mut(|inst| pass.inst(inst, &mut known));
+        at_end[block.0 as usize] = known;
+    }
+    for block in &mut function.blocks {
+        for inst in &mut block.insts {
+            inst.op.map(|v| pass.resolve(v));
         }
-        if !matches!(function.blocks[block.0 as usize].end, Terminator::Return(_)) {
-            at_end[block.0 as usize] = known;
-        }
+        block.end.map(|v| pass.resolve(v));
     }
     pass.changed
 }
 
-fn constants(function: &Function) -> Vec<Option<i64>> {
-    let mut constants = vec![None; function.values as usize];
+/// Constants and maps, by value.
+fn definitions(function: &Function) -> Vec<Option<Op>> {
+    let mut defs = vec![None; function.values as usize];
     for inst in function.blocks.iter().flat_map(|b| &b.insts) {
-        if let (Op::Const(n), Some(value)) = (&inst.op, inst.result) {
-            constants[value.0 as usize] = Some(*n);
+        if let (Op::Const(_) | Op::MapRef(_), Some(value)) = (&inst.op, inst.result) {
+            defs[value.0 as usize] = Some(inst.op.clone());
         }
     }
-    constants
+    defs
 }
 
 struct Forward {
     slots: Slots,
-    constants: Vec<Option<i64>>,
+    defs: Vec<Option<Op>>,
+    replaced: Vec<Option<Value>>,
     changed: bool,
 }
 
 impl Forward {
-    fn inst(&mut self, inst: &mut Inst, known: &mut Vec<Content>) {
+    /// Whether the instruction stays.
+    fn inst(&mut self, inst: &mut Inst, known: &mut Known) -> bool {
+        inst.op.map(|v| self.resolve(v));
         match inst.op {
             Op::Load {
                 size,
@@ -80,14 +105,14 @@ impl Forward {
                 let (Some((slot, offset)), Some(result)) =
                     (self.slots.place(base, offset), inst.result)
                 else {
-                    return;
+                    return true;
                 };
-                match self.serve(known, slot, offset, size, signed) {
+                match self.serve(&known.contents, slot, offset, size, signed) {
                     Some(op) => {
                         inst.op = op;
                         self.changed = true;
                     }
-                    None => known.push(Content {
+                    None => known.contents.push(Content {
                         slot,
                         offset,
                         size,
@@ -100,36 +125,114 @@ impl Forward {
                 base,
                 offset,
                 value,
-            } => match self.slots.place(base, offset) {
-                Some((slot, offset)) => {
-                    known.retain(|c| !c.overlaps(slot, offset, size));
-                    known.push(Content {
-                        slot,
-                        offset,
-                        size,
-                        value,
-                    });
-                }
-                None => self.forget_escaped(known),
-            },
+            } => return self.store(size, self.slots.place(base, offset), value, known),
             Op::Atomic {
                 size, base, offset, ..
-            } => match self.slots.place(base, offset) {
-                Some((slot, offset)) => known.retain(|c| !c.overlaps(slot, offset, size)),
-                None => self.forget_escaped(known),
-            },
+            } => self.overwrite(size, self.slots.place(base, offset), known),
             Op::Call {
                 effect: Effect::Writes,
                 ..
             }
             | Op::CallKfunc { .. }
-            | Op::CallLocal { .. } => known.retain(|c| !self.slots.reaches(&inst.op, c.slot)),
+            | Op::CallLocal { .. } => {
+                known.lookups.clear();
+                let contents = &mut known.contents;
+                contents.retain(|c| !self.slots.reaches(&inst.op, c.slot));
+            }
+            Op::Call {
+                helper, ref args, ..
+            } => {
+                if let (Some(result), &[map, key]) = (inst.result, args.as_slice())
+                    && helper == beetrace_isa::helper::MAP_LOOKUP_ELEM
+                    && let Some(Op::MapRef(map)) = self.defs[map.0 as usize]
+                    && let Some((slot, offset)) = self.slots.address(key)
+                {
+                    return self.lookup(map, slot, offset, result, known);
+                }
+            }
             _ => {}
+        }
+        true
+    }
+
+    fn store(
+        &mut self,
+        size: Size,
+        place: Option<(Slot, i32)>,
+        value: Value,
+        known: &mut Known,
+    ) -> bool {
+        if let Some((slot, offset)) = place {
+            let is_there = known.contents.iter().any(|c| {
+                let same_place = (c.slot, c.offset, c.size) == (slot, offset, size);
+                same_place && self.is_same(c.value, value)
+            });
+            if is_there {
+                self.changed = true;
+                return false;
+            }
+            self.overwrite(size, place, known);
+            known.contents.push(Content {
+                slot,
+                offset,
+                size,
+                value,
+            });
+        } else {
+            self.overwrite(size, place, known);
+        }
+        true
+    }
+
+    fn is_same(&self, a: Value, b: Value) -> bool {
+        let constant = |v: Value| match self.defs[v.0 as usize] {
+            Some(Op::Const(n)) => Some(n),
+            _ => None,
+        };
+        a == b || constant(a).is_some_and(|n| constant(b) == Some(n))
+    }
+
+    /// Forgets what a store to a place, or to somewhere, may change.
+    fn overwrite(&self, size: Size, place: Option<(Slot, i32)>, known: &mut Known) {
+        match place {
+            Some((slot, offset)) => {
+                known.contents.retain(|c| !c.overlaps(slot, offset, size));
+                known.lookups.retain(|l| l.slot != slot);
+            }
+            None => {
+                let is_kept = |slot| self.slots.exposure(slot) != Exposure::Escaped;
+                known.contents.retain(|c| is_kept(c.slot));
+                known.lookups.retain(|l| is_kept(l.slot));
+            }
         }
     }
 
-    fn forget_escaped(&self, known: &mut Vec<Content>) {
-        known.retain(|c| self.slots.exposure(c.slot) != Exposure::Escaped);
+    fn lookup(
+        &mut self,
+        map: u32,
+        slot: Slot,
+        offset: i32,
+        result: Value,
+        known: &mut Known,
+    ) -> bool {
+        let mut before = known.lookups.iter();
+        let found = before.find(|l| (l.map, l.slot, l.offset) == (map, slot, offset));
+        if let Some(found) = found {
+            self.replaced[result.0 as usize] = Some(found.result);
+            self.changed = true;
+            return false;
+        }
+        known.lookups.push(Lookup {
+            map,
+            slot,
+            offset,
+            result,
+        });
+        true
+    }
+
+    fn resolve(&self, value: Value) -> Value {
+        self.replaced[value.0 as usize].unwrap_or(value)
     }
 
     /// What a load gives, from what is known.
@@ -149,7 +252,7 @@ impl Forward {
         if skip + size.bytes() > content.size.bytes() {
             return None;
         }
-        if let Some(n) = self.constants[content.value.0 as usize] {
+        if let Some(Op::Const(n)) = self.defs[content.value.0 as usize] {
             let shifted = (n as u64) >> (skip * 8);
             return Some(Op::Const(super::fold::extend(size, signed, shifted as i64)));
         }
@@ -235,5 +338,42 @@ mod tests {
             text,
             &text.replace("load.u64 v3+0", "ext.u64 v0"),
         );
+    }
+
+    #[test]
+    fn a_key_is_looked_up_once() {
+        let text = |between: &str| {
+            format!(
+                "ss0 = slot 8 align 8
+                 block0:
+                 v1 = slotaddr ss0+0
+                 v2 = map 3
+                 store.32 v1+0, v0
+                 v3 = call.reads map_lookup_elem(v2, v1)
+                 {between}
+                 store.32 v1+0, v0
+                 v4 = call.reads map_lookup_elem(v2, v1)
+                 v5 = eq.64 v3, v4
+                 ret v5"
+            )
+        };
+        check(
+            &[forward_loads],
+            &text("v6 = call.reads ktime_get_ns()"),
+            "ss0 = slot 8 align 8
+             block0:
+             v1 = slotaddr ss0+0
+             v2 = map 3
+             store.32 v1+0, v0
+             v3 = call.reads map_lookup_elem(v2, v1)
+             v6 = call.reads ktime_get_ns()
+             v5 = eq.64 v3, v3
+             ret v5",
+        );
+        // Not after the key or the maps may have changed.
+        let stored = text("store.16 v1+2, v0");
+        check(&[forward_loads], &stored, &stored);
+        let deleted = text("v6 = call map_delete_elem(v2, v1)");
+        check(&[forward_loads], &deleted, &deleted);
     }
 }

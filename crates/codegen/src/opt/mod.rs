@@ -13,6 +13,7 @@ mod dead;
 mod facts;
 mod fold;
 mod forward;
+mod implied;
 mod jumps;
 mod simplify;
 mod slots;
@@ -46,6 +47,7 @@ pub(crate) fn improve(function: &mut Function) {
 fn round(function: &mut Function) -> bool {
     let passes = [
         simplify::simplify,
+        implied::remove_implied,
         thread::thread_jumps,
         dead::remove_unreached,
         jumps::remove_same_params,
