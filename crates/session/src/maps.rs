@@ -72,7 +72,10 @@ pub fn table<'a>(
 pub fn unset<'a>(map: &'a UserMap, zeros: &'a [u8], resolve: &mut dyn Resolve) -> Table<'a> {
     Table::Scalar(match &map.value {
         Layout::Hist(_) => Item::Histogram(Rows::default()),
-        Layout::TSeries(_) => Item::Series(Series { points: Vec::new() }),
+        Layout::TSeries(shape) => Item::Series(Series {
+            points: Vec::new(),
+            signed: shape.signed,
+        }),
         _ => Row {
             entry_value: zeros,
             rank: Rank::None,

@@ -18,6 +18,8 @@ const SECOND: u64 = 1_000_000_000;
 pub struct Series {
     /// Start of each interval in nanoseconds since 1970, and its value.
     pub points: Vec<(u64, Option<i128>)>,
+    /// Whether the values can be negative.
+    pub signed: bool,
 }
 
 impl Series {
@@ -34,6 +36,7 @@ impl Series {
         let point = |epoch: u64| (epoch.saturating_mul(shape.interval), value(epoch));
         Series {
             points: (first..=newest).map(point).collect(),
+            signed: shape.signed,
         }
     }
 
@@ -46,7 +49,8 @@ impl Series {
         };
         let (mut min, mut max) = (known().min().unwrap_or(0), known().max().unwrap_or(0));
         if min == max {
-            (min, max) = (min - 1, max + 1);
+            let least = if self.signed { i128::MIN } else { 0 };
+            (min, max) = ((min - 1).max(least), max + 1);
         }
         let steps = self.points.len().saturating_sub(1).max(1) as u64;
         let (unit, digits) = unit((last - first) / steps);

@@ -93,6 +93,7 @@ impl<'a> Checker<'a> {
             Some(value) => {
                 let signed = match self.maps.get(map).value.as_ref() {
                     Some(Type::Stats(sign)) => sign.is_signed(),
+                    Some(Type::TSeries(series)) => series.0.signed,
                     Some(kept) => aggregate_int(kept).is_none_or(|int| int.signed),
                     None => true,
                 };
