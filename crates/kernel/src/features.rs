@@ -279,6 +279,7 @@ fn map(kind: MapKind, sizes: [u32; 3]) -> Option<Map> {
         value_size,
         max_entries,
         flags: 0,
+        presence: None,
     };
     Map::create(&definition, 1).ok()
 }

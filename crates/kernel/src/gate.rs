@@ -27,6 +27,7 @@ impl Gate {
             value_size: 8,
             max_entries: 1,
             flags: F_RDONLY_PROG,
+            presence: None,
         };
         let map = Map::create(&definition, 1)?;
         Ok(Gate { map, is_open: true })

@@ -85,6 +85,7 @@ fn create(
             value_size,
             max_entries,
             flags,
+            presence: definition.presence(),
         },
         cpus.possible.len(),
     )?;

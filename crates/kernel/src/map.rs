@@ -26,6 +26,8 @@ pub(crate) struct Definition<'a> {
     pub(crate) max_entries: u32,
     /// `BPF_F_*` of `bpf_attr.map_flags`.
     pub(crate) flags: u32,
+    /// See [`beetrace_object::Map::presence`].
+    pub(crate) presence: Option<u32>,
 }
 
 /// A map and what its keys and values are like.
@@ -37,6 +39,38 @@ pub(crate) struct Map {
     /// Bytes that a lookup gives: for a per-CPU map those of all processors.
     value_bytes: usize,
     max_entries: u32,
+    /// Where each processor's value says whether it is set, and how long one value is.
+    presence: Option<Presence>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Presence {
+    offset: usize,
+    value: usize,
+}
+
+impl Presence {
+    /// The values without their words of presence, `None` where no processor set its own.
+    fn strip(self, values: &[u8]) -> Option<Vec<u8>> {
+        let parts = values
+            .chunks(self.value.max(1))
+            .map(|value| value.split_at(self.offset.min(value.len())));
+        let (values, words): (Vec<&[u8]>, Vec<&[u8]>) = parts.unzip();
+        words
+            .concat()
+            .iter()
+            .any(|byte| *byte != 0)
+            .then(|| values.concat())
+    }
+
+    /// The same values with all zero but the words of presence.
+    fn zeroed(self, mut values: Vec<u8>) -> Vec<u8> {
+        for value in values.chunks_mut(self.value.max(1)) {
+            let end = self.offset.min(value.len());
+            value[..end].fill(0);
+        }
+        values
+    }
 }
 
 impl Map {
@@ -63,6 +97,10 @@ impl Map {
             key_size: definition.key_size as usize,
             value_bytes,
             max_entries: definition.max_entries,
+            presence: definition.presence.map(|offset| Presence {
+                offset: offset as usize,
+                value: value.next_multiple_of(8),
+            }),
         })
     }
 
@@ -72,6 +110,14 @@ impl Map {
 
     /// One value.
     pub(crate) fn lookup(&self, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
+        let value = self.lookup_whole(key)?;
+        Ok(match self.presence {
+            Some(presence) => value.and_then(|v| presence.strip(&v)),
+            None => value,
+        })
+    }
+
+    fn lookup_whole(&self, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
         self.check_key(key)?;
         let mut value = vec![0; self.value_bytes];
         // SAFETY: both are as long as the map's.
@@ -110,6 +156,14 @@ impl Map {
 
     /// All entries, in no order. A key that is added or deleted meanwhile may be there or not.
     pub(crate) fn entries(&self) -> io::Result<Vec<Entry>> {
+        if self.presence.is_some() {
+            let key = vec![0; self.key_size];
+            let value = self.lookup(&key)?;
+            return Ok(value
+                .map(|value| Entry { key, value })
+                .into_iter()
+                .collect());
+        }
         match self.entries_in_batches() {
             Err(error) if has_no_batches(&error) => self.entries_one_by_one(),
             result => result,
@@ -119,7 +173,7 @@ impl Map {
     /// Deletes all keys of a hash; sets all values of an array to zero.
     pub(crate) fn clear(&self) -> io::Result<()> {
         if !self.kind.is_hash() {
-            return self.zero();
+            return self.set_all(|_| vec![0; self.value_bytes]);
         }
         let keys: Vec<Vec<u8>> = self.entries()?.into_iter().map(|e| e.key).collect();
         let flat: Vec<u8> = keys.concat();
@@ -142,6 +196,17 @@ impl Map {
 
     /// Sets all values to zero.
     pub(crate) fn zero(&self) -> io::Result<()> {
+        let zero = || vec![0; self.value_bytes];
+        self.set_all(|key| match self.presence {
+            Some(presence) => match self.lookup_whole(key) {
+                Ok(Some(values)) => presence.zeroed(values),
+                _ => zero(),
+            },
+            None => zero(),
+        })
+    }
+
+    fn set_all(&self, value: impl Fn(&[u8]) -> Vec<u8>) -> io::Result<()> {
         let keys: Vec<Vec<u8>> = if self.kind.is_hash() {
             self.entries()?.into_iter().map(|e| e.key).collect()
         } else {
@@ -149,11 +214,10 @@ impl Map {
                 .map(|i| i.to_ne_bytes().to_vec())
                 .collect()
         };
-        let zero = vec![0; self.value_bytes];
         for key in &keys {
             self.check_key(key)?;
             // SAFETY: both are as long as the map's.
-            match unsafe { bpf::map_update(self.as_fd(), key, &zero, EXIST) } {
+            match unsafe { bpf::map_update(self.as_fd(), key, &value(key), EXIST) } {
                 Err(error) if errno(&error) != libc::ENOENT => return Err(error),
                 _ => {}
             }

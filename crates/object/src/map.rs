@@ -76,8 +76,22 @@ pub enum MapRole {
 pub struct UserMap {
     pub key: Layout,
     pub value: Layout,
-    /// Without keys: printed as `@name: value`; kept under the one key of all zeros.
+    /// Without keys: printed as `@name: value`. In a hash it is kept under the one key of all zeros; for an array see
+    /// [`Map::presence`].
     pub scalar: bool,
+}
+
+impl Map {
+    /// Where an array that is a map of the script without keys says whether it is set: the offset of a `u64` behind the
+    /// value, not zero on a processor that set it. Engines show such a map as one entry without that word, or as empty.
+    pub fn presence(&self) -> Option<u32> {
+        match &self.role {
+            MapRole::User(user) if user.scalar && !self.kind.is_hash() => {
+                self.value_size.checked_sub(8)
+            }
+            _ => None,
+        }
+    }
 }
 
 /// What user space knows only when the run begins.

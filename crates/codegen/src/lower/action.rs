@@ -133,7 +133,8 @@ impl Lower<'_, '_> {
             None => None,
         };
         let direct = self.direct(map, span)?;
-        let address = match key_place.filter(|_| info.kind.is_hash()) {
+        let is_hash = self.unit.map_kind(map).is_hash();
+        let address = match key_place.filter(|_| is_hash) {
             Some(place) => self.address(place),
             None => self.key(map, None, span)?,
         };

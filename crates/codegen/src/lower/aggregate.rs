@@ -106,16 +106,20 @@ impl Lower<'_, '_> {
         words: Words,
         span: Span,
     ) -> Result<()> {
-        let kind = self.unit.map_info(map, span)?.kind;
+        let kind = self.unit.map_kind(map);
         let shared = !kind.is_per_cpu();
         if let Some(place) = self.direct(map, span)? {
+            self.mark_set(map, place);
             return self.words_in_place(place, number, words, shared);
         }
         let key = self.key(map, key, span)?;
         let found = self.lookup(map.0, key);
         self.if_found(
             found,
-            |l, place| l.words_in_place(place, number, words, shared),
+            |l, place| {
+                l.mark_set(map, place);
+                l.words_in_place(place, number, words, shared)
+            },
             |l| {
                 if !kind.is_hash() {
                     return Ok(());
@@ -194,9 +198,10 @@ impl Lower<'_, '_> {
         work: impl FnOnce(&mut Self, Place) -> Result<()>,
     ) -> Result<()> {
         if let Some(place) = self.direct(map, span)? {
+            self.mark_set(map, place);
             return work(self, place);
         }
-        let is_hash = self.unit.map_info(map, span)?.kind.is_hash();
+        let is_hash = self.unit.map_kind(map).is_hash();
         let size = self.unit.size_of(ty);
         let key = self.key(map, key, span)?;
         let found = self.lookup(map.0, key);
@@ -218,7 +223,14 @@ impl Lower<'_, '_> {
         } else {
             found
         };
-        self.if_found(found, work, |_| Ok(()))
+        self.if_found(
+            found,
+            |l, place| {
+                l.mark_set(map, place);
+                work(l, place)
+            },
+            |_| Ok(()),
+        )
     }
 
     /// The bucket of a number.

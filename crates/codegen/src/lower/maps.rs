@@ -16,13 +16,15 @@ use crate::ir::{Effect, Op, Value};
 /// Flags of `bpf_map_update_elem` (include/uapi/linux/bpf.h).
 const BPF_ANY: i64 = 0;
 pub(super) const BPF_NOEXIST: i64 = 1;
+/// What a helper says of a key that is not there, negated (include/uapi/asm-generic/errno-base.h).
+const ENOENT: i64 = 2;
 
 impl Lower<'_, '_> {
     /// The address of a key's bytes.
     pub(super) fn key(&mut self, map: MapId, key: Option<&Expr>, span: Span) -> Result<Value> {
         let info = self.unit.map_info(map, span)?;
         match key {
-            Some(key) if info.kind.is_hash() && info.key != Type::Void => {
+            Some(key) if self.unit.map_kind(map).is_hash() && info.key != Type::Void => {
                 let place = self.clean_place(key)?;
                 Ok(self.address(place))
             }
@@ -65,8 +67,16 @@ impl Lower<'_, '_> {
     /// The value of a map that is one value at a fixed address.
     pub(super) fn direct(&mut self, map: MapId, span: Span) -> Result<Option<Place>> {
         let info = self.unit.map_info(map, span)?;
-        let is_direct = info.kind == MapKind::Array && info.is_scalar();
+        let is_direct = self.unit.map_kind(map) == MapKind::Array && info.is_scalar();
         Ok(is_direct.then(|| self.map_value((map.0, 0))))
+    }
+
+    /// Says that a map without keys is set, at its value on this processor.
+    pub(super) fn mark_set(&mut self, map: MapId, value: Place) {
+        if let Some(offset) = self.unit.map(map.0).and_then(|m| m.presence()) {
+            let one = self.iconst(1);
+            self.store(value.at(i64::from(offset)), Size::B8, one);
+        }
     }
 
     /// The address of the value, zero where there is none.
@@ -90,6 +100,7 @@ impl Lower<'_, '_> {
     pub(super) fn map_get(&mut self, map: MapId, key: Option<&Expr>, expr: &Expr) -> Result<Value> {
         let (size, signed) = self.scalar_repr(expr)?;
         if let Some(place) = self.direct(map, expr.span)? {
+            self.report_unset(map, place)?;
             return Ok(self.load_raw(place, size, signed));
         }
         let found = self.map_address(map, key, expr.span)?;
@@ -102,6 +113,16 @@ impl Lower<'_, '_> {
                 Ok(zero)
             },
         )
+    }
+
+    fn report_unset(&mut self, map: MapId, value: Place) -> Result<()> {
+        let offset = self.unit.map(map.0).and_then(|m| m.presence());
+        let Some(offset) = offset.filter(|_| self.unit.target.report_failures) else {
+            return Ok(());
+        };
+        let is_set = self.load_raw(value.at(i64::from(offset)), Size::B8, false);
+        let zero = self.iconst(0);
+        self.when(Test(JmpOp::Eq, is_set, zero), |l| l.report_missing())
     }
 
     /// Tells of a key that a map does not have, where the run asked to know.
@@ -191,49 +212,65 @@ impl Lower<'_, '_> {
         warn: bool,
         span: Span,
     ) -> Result<Value> {
-        let info = self.unit.map_info(map, span)?;
-        if !info.kind.is_hash() {
-            self.clear_array(map, span)?;
-            return Ok(self.iconst(1));
-        }
-        let mark = self.mark();
-        let key = self.key(map, key, span)?;
-        let map = self.map_ref(map.0);
-        let result = self.call(helper::MAP_DELETE_ELEM, &[map, key], Effect::Writes);
-        self.release(mark);
         let zero = self.iconst(0);
+        let done = if self.unit.map_kind(map).is_hash() {
+            let mark = self.mark();
+            let key = self.key(map, key, span)?;
+            let map = self.map_ref(map.0);
+            let result = self.call(helper::MAP_DELETE_ELEM, &[map, key], Effect::Writes);
+            self.release(mark);
+            result
+        } else {
+            let was_set = self.unset(map, span)?;
+            let missing = self.iconst(-ENOENT);
+            self.choose(
+                Test(JmpOp::Ne, was_set, zero),
+                |_| Ok(zero),
+                |_| Ok(missing),
+            )?
+        };
         if warn {
-            self.when(Test(JmpOp::Ne, result, zero), |l| {
-                l.helper_failed(
-                    helper::MAP_DELETE_ELEM,
-                    result,
-                    FailureSeverity::Always,
-                    None,
-                )
+            self.when(Test(JmpOp::Ne, done, zero), |l| {
+                l.helper_failed(helper::MAP_DELETE_ELEM, done, FailureSeverity::Always, None)
             })?;
         }
-        Ok(self.f.b.compare(JmpOp::Eq, Width::W64, result, zero))
+        Ok(self.f.b.compare(JmpOp::Eq, Width::W64, done, zero))
     }
 
-    /// An array's value cannot be deleted: it becomes zero, on this processor at least.
-    fn clear_array(&mut self, map: MapId, span: Span) -> Result<()> {
-        let size = self.unit.size_of(&self.unit.map_info(map, span)?.value);
+    /// Makes an array's value zero and not set, and tells whether it was set.
+    fn unset(&mut self, map: MapId, span: Span) -> Result<Value> {
+        let size = self.unit.map(map.0).map_or(0, |m| m.value_size);
+        let presence = i64::from(size.saturating_sub(8));
         if let Some(place) = self.direct(map, span)? {
+            let was_set = self.load_raw(place.at(presence), Size::B8, false);
             self.zero(place, size);
-            return Ok(());
+            return Ok(was_set);
         }
-        let found = self.map_address(map, None, span)?;
+        let mark = self.mark();
+        let key = self.key(map, None, span)?;
         let zero = self.iconst(0);
-        self.when(Test(JmpOp::Ne, found, zero), |l| {
-            l.zero(Place::value(found, Memory::Own), size);
-            Ok(())
-        })
+        let (was_set, _) =
+            self.each_cpu(map, key, span, (zero, zero), |l, found, (so_far, none)| {
+                let was_set = l.choose(
+                    Test(JmpOp::Ne, found, zero),
+                    |l| {
+                        let place = Place::value(found, Memory::Own);
+                        let set = l.load_raw(place.at(presence), Size::B8, false);
+                        l.zero(place, size);
+                        Ok(l.binary(AluOp::Or, so_far, set))
+                    },
+                    |_| Ok(so_far),
+                )?;
+                Ok((was_set, none))
+            })?;
+        self.release(mark);
+        Ok(was_set)
     }
 
     /// Number of entries: a walk over the map says how many it saw.
     pub(super) fn map_len(&mut self, map: MapId, span: Span) -> Result<Value> {
         let info = self.unit.map_info(map, span)?;
-        if !info.kind.is_hash() {
+        if !self.unit.map_kind(map).is_hash() {
             return Ok(self.iconst(i64::from(info.max_entries)));
         }
         if !self.unit.target.for_each_map_elem {
@@ -271,7 +308,21 @@ impl Lower<'_, '_> {
             Repr::Memory(size) => {
                 let place = self.clean_place(value)?;
                 match self.direct(map, span)? {
-                    Some(to) => self.copy(to, place, size)?,
+                    Some(to) => {
+                        self.mark_set(map, to);
+                        self.copy(to, place, size)?;
+                    }
+                    None if !self.unit.map_kind(map).is_hash() => {
+                        let found = self.map_address(map, None, span)?;
+                        self.if_found(
+                            found,
+                            |l, to| {
+                                l.mark_set(map, to);
+                                l.copy(to, place, size)
+                            },
+                            |_| Ok(()),
+                        )?;
+                    }
                     None => {
                         let key = self.key(map, key, span)?;
                         let from = self.address(place);
@@ -295,10 +346,12 @@ impl Lower<'_, '_> {
     ) -> Result<()> {
         if let Some(place) = self.direct(map, span)? {
             self.store(place, size, value);
+            self.mark_set(map, place);
             return Ok(());
         }
         let key = self.key(map, key, span)?;
-        if self.unit.script.deletes_from.contains(&map) {
+        let comes_and_goes = self.unit.script.deletes_from.contains(&map);
+        if comes_and_goes && self.unit.map_kind(map).is_hash() {
             // Keys that come and go are mostly new: a lookup before the update would find nothing.
             return self.insert_scalar(map, key, value, size);
         }
@@ -307,6 +360,7 @@ impl Lower<'_, '_> {
             found,
             |l, to| {
                 l.store(to, size, value);
+                l.mark_set(map, to);
                 Ok(())
             },
             |l| l.insert_scalar(map, key, value, size),
@@ -314,6 +368,9 @@ impl Lower<'_, '_> {
     }
 
     fn insert_scalar(&mut self, map: MapId, key: Value, value: Value, size: Size) -> Result<()> {
+        if !self.unit.map_kind(map).is_hash() {
+            return Ok(());
+        }
         let from = self.temporary(8);
         self.store(from, size, value);
         let from = self.address(from);
@@ -391,6 +448,7 @@ impl Lower<'_, '_> {
                     let old = self.load_raw(place, size, signed);
                     let new = self.stepped(old, by, target);
                     self.store(place, size, new);
+                    self.mark_set(*map, place);
                     return Ok(if prefix { new } else { old });
                 }
                 let mark = self.mark();
@@ -404,6 +462,7 @@ impl Lower<'_, '_> {
                         let old = l.load_raw(place, size, signed);
                         let new = l.stepped(old, by, target);
                         l.store(place, size, new);
+                        l.mark_set(*map, place);
                         Ok(if prefix { new } else { old })
                     },
                     |l| {

@@ -73,7 +73,7 @@ impl Lower<'_, '_> {
     fn total_words(&mut self, map: MapId, key: Value, span: Span) -> Result<(Value, Value)> {
         let info = self.unit.map_info(map, span)?;
         let ty = info.value.clone();
-        if !info.kind.is_per_cpu() {
+        if !self.unit.map_kind(map).is_per_cpu() {
             let found = self.lookup(map.0, key);
             return self.words_if_found(found, &ty, None);
         }
@@ -153,7 +153,7 @@ impl Lower<'_, '_> {
     }
 
     /// Calls for the value of each processor, null where there is none, and carries two numbers along.
-    fn each_cpu(
+    pub(super) fn each_cpu(
         &mut self,
         map: MapId,
         key: Value,
@@ -208,7 +208,7 @@ impl Lower<'_, '_> {
         let info = self.unit.map_info(map, span)?;
         let ty = info.value.clone();
         let size = self.unit.size_of(&ty);
-        if !info.kind.is_per_cpu() {
+        if !self.unit.map_kind(map).is_per_cpu() {
             let found = self.lookup(map.0, key);
             return self.copy_or_zero(found, to, size);
         }
@@ -261,7 +261,7 @@ impl Lower<'_, '_> {
     /// Key or value of a loop's entry, as a scalar.
     pub(super) fn entry_number(&mut self, entry: Entry, index: u32, expr: &Expr) -> Result<Value> {
         let info = self.unit.map_info(entry.map, expr.span)?;
-        if index == 1 && self.unit.value_is_per_cpu_sum(info) {
+        if index == 1 && self.unit.value_is_per_cpu_sum(entry.map, &info.value) {
             let key = self.address(entry.key);
             return self.number_of_key(entry.map, key, expr.span);
         }
@@ -276,7 +276,7 @@ impl Lower<'_, '_> {
         if index == 0 {
             return Ok(entry.key);
         }
-        if !self.unit.value_is_per_cpu_sum(info) {
+        if !self.unit.value_is_per_cpu_sum(entry.map, &info.value) {
             return Ok(entry.value);
         }
         let size = self.unit.size_of(&info.value);

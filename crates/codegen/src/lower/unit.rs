@@ -10,6 +10,7 @@ use beetrace_object::{
     UserMap,
 };
 
+use super::func::round_up;
 use super::{LowerError, Result, Room, analysis, tables};
 use crate::target::Target;
 
@@ -73,8 +74,8 @@ impl<'p> Unit<'p> {
             tables: HashMap::new(),
             frames: HashMap::new(),
         };
-        for info in &program.maps {
-            let map = unit.user_map(info);
+        for (index, info) in program.maps.iter().enumerate() {
+            let map = unit.user_map(MapId(index as u32), info);
             unit.maps.push(map);
         }
         for (index, info) in program.maps.iter().enumerate() {
@@ -90,17 +91,23 @@ impl<'p> Unit<'p> {
         unit
     }
 
-    fn user_map(&self, info: &MapInfo) -> Map {
+    fn user_map(&self, id: MapId, info: &MapInfo) -> Map {
+        let kind = self.best_kind(id, info);
         let key_size = match self.size_of(&info.key) {
             0 => 4,
-            _ if !info.kind.is_hash() => 4,
+            _ if !kind.is_hash() => 4,
             size => size,
         };
+        let mut value_size = self.size_of(&info.value).max(1);
+        if info.is_scalar() && !kind.is_hash() {
+            // Behind the value is the word that says whether it is set.
+            value_size = round_up(value_size).saturating_add(8);
+        }
         Map {
             name: info.name.clone(),
-            kind: info.kind,
+            kind,
             key_size,
-            value_size: self.size_of(&info.value).max(1),
+            value_size,
             max_entries: info.max_entries.max(1),
             role: MapRole::User(UserMap {
                 key: Layout::Unit,
@@ -108,6 +115,28 @@ impl<'p> Unit<'p> {
                 scalar: info.is_scalar(),
             }),
         }
+    }
+
+    /// A map without keys is an array: its value is found without hashing.
+    fn best_kind(&self, id: MapId, info: &MapInfo) -> MapKind {
+        let is_deleted = self.script.deletes_from.contains(&id);
+        match info.kind {
+            _ if !info.is_scalar() => info.kind,
+            MapKind::Hash => MapKind::Array,
+            // To delete such a value is to reach those of all processors.
+            MapKind::PerCpuHash if is_deleted && !self.target.lookup_percpu_elem => info.kind,
+            MapKind::PerCpuHash
+                if round_up(self.size_of(&info.value)) <= PER_CPU_LIMIT.saturating_sub(8) =>
+            {
+                MapKind::PerCpuArray
+            }
+            kind => kind,
+        }
+    }
+
+    /// What kind a map of the script is in the object.
+    pub(super) fn map_kind(&self, map: MapId) -> MapKind {
+        self.map(map.0).map_or(MapKind::Hash, |m| m.kind)
     }
 
     pub(super) fn map_info(&self, map: MapId, span: Span) -> Result<&'p MapInfo> {
@@ -301,8 +330,8 @@ impl<'p> Unit<'p> {
     }
 
     /// Whether a map's value is the sum of what every processor keeps for itself.
-    pub(super) fn value_is_per_cpu_sum(&self, info: &MapInfo) -> bool {
-        info.value.is_aggregate() && info.kind.is_per_cpu()
+    pub(super) fn value_is_per_cpu_sum(&self, map: MapId, value: &Type) -> bool {
+        value.is_aggregate() && self.map_kind(map).is_per_cpu()
     }
 
     pub(super) fn is_scratch_sized(&self, size: u32) -> bool {
