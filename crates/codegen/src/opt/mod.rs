@@ -14,6 +14,8 @@ mod facts;
 mod fold;
 mod forward;
 mod implied;
+mod invariant;
+mod joined;
 mod jumps;
 mod simplify;
 mod slots;
@@ -56,7 +58,9 @@ fn round(function: &mut Function) -> bool {
         jumps::form_selects,
         common::merge_common,
         forward::forward_loads,
+        joined::join_stores,
         stores::remove_dead_stores,
+        invariant::hoist_invariants,
         dead::remove_dead,
     ];
     let mut changed = false;
