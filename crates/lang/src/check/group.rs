@@ -22,7 +22,11 @@ struct Uses {
     binary: bool,
 }
 
-pub(crate) fn instances(probes: &[ExpandedProbe]) -> (Vec<Instance<'_>>, Vec<Diagnostic>) {
+/// The programs of a script; more than `limit` of them are an error.
+pub(crate) fn instances(
+    probes: &[ExpandedProbe],
+    limit: usize,
+) -> Result<Vec<Instance<'_>>, Diagnostic> {
     let mut all: Vec<Instance<'_>> = Vec::new();
     for probe in probes {
         let mut uses = Uses::default();
@@ -42,9 +46,18 @@ pub(crate) fn instances(probes: &[ExpandedProbe]) -> (Vec<Instance<'_>>, Vec<Dia
                     matches: vec![found],
                 }),
             }
+            if all.len() > limit {
+                let message = format!(
+                    "Your program is trying to generate more than {} BPF programs, which exceeds the current limit of {limit}",
+                    all.len()
+                );
+                return Err(Diagnostic::error("too-many-programs", message)
+                    .at(probe.span, "")
+                    .help("You can increase the limit through the BPFTRACE_MAX_BPF_PROGS environment variable."));
+            }
         }
     }
-    (all, Vec::new())
+    Ok(all)
 }
 
 /// The class of an event for the checker: its `probetype`, and whether its pointers are the user's.
@@ -96,11 +109,11 @@ impl Uses {
     }
 
     fn name(&mut self, name: &str) {
-        match name {
+        match name.strip_prefix("__builtin_").unwrap_or(name) {
             "args" | "ctx" | "retval" => self.arguments = true,
             "probe" => self.name = true,
             "uaddr" | "elf_is_exe" | "elf_info" => self.binary = true,
-            _ => {
+            name => {
                 let digits = name.strip_prefix("arg").or(name.strip_prefix("sarg"));
                 if digits.is_some_and(|d| !d.is_empty() && d.bytes().all(|b| b.is_ascii_digit())) {
                     self.arguments = true;

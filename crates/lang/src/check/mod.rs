@@ -65,8 +65,14 @@ pub fn check(
     let source = BtfSource { world };
     let mut structs = Structs::default();
     structs.define(&expanded.c_items, &source, diags);
-    let (instances, notes) = group::instances(&expanded.probes);
-    diags.extend(notes);
+    let limit = usize::try_from(expanded.settings.max_bpf_progs).unwrap_or(usize::MAX);
+    let instances = match group::instances(&expanded.probes, limit) {
+        Ok(instances) => instances,
+        Err(diagnostic) => {
+            diags.push(diagnostic);
+            return None;
+        }
+    };
     let mut checker = Checker {
         script: &expanded,
         options,

@@ -119,3 +119,23 @@ fn no_script_makes_the_checker_fail() {
         run_with(text, &Options::default());
     }
 }
+
+#[test]
+fn too_many_programs_are_refused_before_they_are_checked() {
+    let few = Options {
+        environment: vec![("BPFTRACE_MAX_BPF_PROGS".into(), "2".into())],
+        ..Options::default()
+    };
+    let (_, diags) = run_with("kprobe:vfs_* { @[__builtin_probe] = count() }", &few);
+    assert_eq!(
+        messages(&diags, Severity::Error),
+        [
+            "Your program is trying to generate more than 3 BPF programs, which exceeds the current limit of 2"
+        ]
+    );
+    assert!(
+        run_with("kprobe:vfs_* { @[func] = count() }", &few)
+            .0
+            .is_some()
+    );
+}
