@@ -26,7 +26,7 @@ struct Uses {
 pub(crate) fn instances(
     probes: &[ExpandedProbe],
     limit: usize,
-) -> Result<Vec<Instance<'_>>, Diagnostic> {
+) -> Result<Vec<Instance<'_>>, Box<Diagnostic>> {
     let mut all: Vec<Instance<'_>> = Vec::new();
     for probe in probes {
         let mut uses = Uses::default();
@@ -51,9 +51,9 @@ pub(crate) fn instances(
                     "Your program is trying to generate more than {} BPF programs, which exceeds the current limit of {limit}",
                     all.len()
                 );
-                return Err(Diagnostic::error("too-many-programs", message)
+                return Err(Box::new(Diagnostic::error("too-many-programs", message)
                     .at(probe.span, "")
-                    .help("You can increase the limit through the BPFTRACE_MAX_BPF_PROGS environment variable."));
+                    .help("You can increase the limit through the BPFTRACE_MAX_BPF_PROGS environment variable.")));
             }
         }
     }

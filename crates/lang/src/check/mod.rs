@@ -69,7 +69,7 @@ pub fn check(
     let instances = match group::instances(&expanded.probes, limit) {
         Ok(instances) => instances,
         Err(diagnostic) => {
-            diags.push(diagnostic);
+            diags.push(*diagnostic);
             return None;
         }
     };
