@@ -1,13 +1,15 @@
 //! Reads the text form of the IR, see [`text`](super::text).
 
-use beetrace_isa::{AluOp, AtomicOp, JmpOp, Size, Width, helper_id};
+mod cursor;
+
+use beetrace_isa::{AluOp, AtomicOp, JmpOp, helper_id};
 use beetrace_object::{Signature, SourceSpan};
 
-use super::text::{WIDTHS, alu_name, atomic_name, jmp_name};
+use super::text::{alu_name, atomic_name, jmp_name};
 use super::{
-    Block, BlockData, Effect, FuncId, Function, Inst, Module, Op, Slot, SlotData, Target,
-    Terminator, Value, Volatility,
+    BlockData, Effect, Function, Inst, Module, Op, Slot, SlotData, Terminator, Value, Volatility,
 };
+use cursor::Cursor;
 
 /// Text that is no IR.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -336,180 +338,6 @@ fn find<T: Copy, const N: usize>(
     all.into_iter().find(|&op| name(op) == word)
 }
 
-/// The rest of a line.
-struct Cursor<'a>(&'a str);
-
-impl<'a> Cursor<'a> {
-    fn skip(&mut self) {
-        self.0 = self.0.trim_start();
-    }
-
-    fn eat(&mut self, token: &str) -> bool {
-        self.skip();
-        match self.0.strip_prefix(token) {
-            Some(rest) => {
-                self.0 = rest;
-                true
-            }
-            None => false,
-        }
-    }
-
-    fn expect(&mut self, token: &str, expected: Expected) -> Result<(), Expected> {
-        if self.eat(token) {
-            Ok(())
-        } else {
-            Err(expected)
-        }
-    }
-
-    fn end(&mut self) -> Result<(), Expected> {
-        self.skip();
-        if self.0.is_empty() {
-            Ok(())
-        } else {
-            Err("the end of the line")
-        }
-    }
-
-    fn take(&mut self, is_part: impl Fn(char) -> bool) -> &'a str {
-        self.skip();
-        let end = self.0.find(|c| !is_part(c)).unwrap_or(self.0.len());
-        let (word, rest) = self.0.split_at(end);
-        self.0 = rest;
-        word
-    }
-
-    fn word(&mut self) -> &'a str {
-        self.take(|c| c.is_ascii_alphanumeric() || c == '_')
-    }
-
-    fn number(&mut self) -> Result<i64, Expected> {
-        let negative = self.eat("-");
-        let digits = self.word();
-        let n: i128 = match digits.strip_prefix("0x") {
-            Some(hex) => i128::from_str_radix(hex, 16),
-            None => digits.parse(),
-        }
-        .map_err(|_| "a number")?;
-        let n = if negative { -n } else { n };
-        i64::try_from(n)
-            .or_else(|_| u64::try_from(n).map(|n| n as i64))
-            .map_err(|_| "a number of 64 bits")
-    }
-
-    fn unsigned(&mut self) -> Result<u32, Expected> {
-        u32::try_from(self.number()?).map_err(|_| "a number of 32 bits")
-    }
-
-    fn offset(&mut self) -> Result<i32, Expected> {
-        let negative = self.0.starts_with('-');
-        if !negative && !self.eat("+") {
-            return Err("an offset");
-        }
-        i32::try_from(self.number()?).map_err(|_| "a number of 32 bits")
-    }
-
-    fn try_value(&mut self) -> Option<Value> {
-        self.skip();
-        let digits = self.0.strip_prefix('v')?;
-        let end = digits
-            .find(|c: char| !c.is_ascii_digit())
-            .unwrap_or(digits.len());
-        // A name that is not the highest of 32 bits, so that one more can be counted.
-        let number = digits[..end].parse().ok().filter(|&n| n < u32::MAX)?;
-        self.0 = &digits[end..];
-        Some(Value(number))
-    }
-
-    fn value(&mut self) -> Result<Value, Expected> {
-        self.try_value().ok_or("a value")
-    }
-
-    fn pair(&mut self) -> Result<(Value, Value), Expected> {
-        let left = self.value()?;
-        self.expect(",", "`,`")?;
-        Ok((left, self.value()?))
-    }
-
-    /// `(v1, v2)`, or nothing.
-    fn optional_values(&mut self) -> Result<Vec<Value>, Expected> {
-        let mut values = Vec::new();
-        if self.eat("(") && !self.eat(")") {
-            loop {
-                values.push(self.value()?);
-                if self.eat(")") {
-                    break;
-                }
-                self.expect(",", "`,` or `)`")?;
-            }
-        }
-        Ok(values)
-    }
-
-    fn place(&mut self) -> Result<(Value, i32), Expected> {
-        Ok((self.value()?, self.offset()?))
-    }
-
-    fn place_and_value(&mut self) -> Result<(Value, i32, Value), Expected> {
-        let (base, offset) = self.place()?;
-        self.expect(",", "`,`")?;
-        Ok((base, offset, self.value()?))
-    }
-
-    fn target(&mut self) -> Result<Target, Expected> {
-        self.expect("block", "a block")?;
-        let block = Block(self.unsigned()?);
-        let args = self.optional_values()?;
-        Ok(Target { block, args })
-    }
-
-    fn function(&mut self) -> Result<FuncId, Expected> {
-        self.expect("fn", "a function")?;
-        Ok(FuncId(self.unsigned()?))
-    }
-
-    fn width(&mut self) -> Result<Width, Expected> {
-        self.expect(".", "a width")?;
-        let digits = self.word();
-        let found = WIDTHS.into_iter().find(|(_, name)| *name == digits);
-        found.map(|(width, _)| width).ok_or("32 or 64")
-    }
-
-    fn size(&mut self) -> Result<Size, Expected> {
-        self.expect(".", "a size")?;
-        size_of(self.word())
-    }
-
-    fn signed_size(&mut self) -> Result<(bool, Size), Expected> {
-        self.expect(".", "a size")?;
-        let word = self.word();
-        match word.strip_prefix('s') {
-            Some(bits) => Ok((true, size_of(bits)?)),
-            None => Ok((false, size_of(word.trim_start_matches('u'))?)),
-        }
-    }
-
-    fn span(&mut self) -> Result<SourceSpan, Expected> {
-        if !self.eat("@") {
-            return Ok(SourceSpan::default());
-        }
-        let source = self.unsigned()?;
-        self.expect(":", "`:`")?;
-        let start = self.unsigned()?;
-        self.expect("-", "`-`")?;
-        let end = self.unsigned()?;
-        Ok(SourceSpan { source, start, end })
-    }
-}
-
-fn size_of(bits: &str) -> Result<Size, Expected> {
-    let bits: u64 = bits.parse().map_err(|_| "a size")?;
-    Size::from_bytes(bits / 8)
-        .filter(|_| bits.is_multiple_of(8))
-        .ok_or("8, 16, 32 or 64")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -559,7 +387,7 @@ block0:
 "#;
         let module = parse(text).unwrap();
         assert_eq!(module.to_string(), text);
-        assert_eq!(super::super::verify::verify(&module), Ok(()));
+        assert_eq!(crate::ir::verify::verify(&module), Ok(()));
         assert_eq!(module.functions[0].values, 25);
     }
 
