@@ -81,6 +81,8 @@ struct Scratch {
     map: Option<u32>,
     top: u32,
     most: u32,
+    /// Below this nothing is given back.
+    kept: u32,
 }
 
 impl Scratch {
@@ -443,7 +445,7 @@ impl<'u, 'p> Lower<'u, 'p> {
         let at = mark.slots.min(self.f.live.len());
         let freed = self.f.live.split_off(at);
         self.f.free.extend(freed);
-        self.scratch.top = mark.scratch;
+        self.scratch.top = mark.scratch.max(self.scratch.kept);
     }
 
     /// Temporary memory of so many bytes, aligned to eight.
@@ -488,6 +490,13 @@ impl<'u, 'p> Lower<'u, 'p> {
     /// So many bytes of scratch memory until the mark before is released.
     pub(super) fn scratch(&mut self, size: u32) -> Place {
         let offset = self.reserve_scratch(size);
+        self.scratch_at(offset)
+    }
+
+    /// So many bytes of scratch memory for this place in the program alone: what one run leaves, the next finds.
+    pub(super) fn own_scratch(&mut self, size: u32) -> Place {
+        let offset = self.reserve_scratch(size);
+        self.scratch.kept = self.scratch.top;
         self.scratch_at(offset)
     }
 

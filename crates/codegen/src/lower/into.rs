@@ -98,21 +98,31 @@ impl Lower<'_, '_> {
         fill: Fill,
     ) -> Result<()> {
         let (offsets, size, _) = self.unit.tuple(values.iter().map(|v| &v.ty));
-        if fill == Fill::Clean {
-            let mut end = 0;
-            for (value, &at) in values.iter().zip(&offsets) {
-                self.zero(to.at(i64::from(end)), at - end);
-                end = at.saturating_add(self.unit.size_of(&value.ty));
-            }
-            self.zero(to.at(i64::from(end)), size.saturating_sub(end));
-        }
         for &index in order {
             let index = index as usize;
-            if let (Some(value), Some(&at)) = (values.get(index), offsets.get(index)) {
-                let mark = self.mark();
-                self.store_into(value, to.at(i64::from(at)), fill)?;
-                self.release(mark);
+            let (Some(value), Some(&at)) = (values.get(index), offsets.get(index)) else {
+                continue;
+            };
+            let next = offsets.get(index + 1).copied().unwrap_or(size);
+            let end = at.saturating_add(self.unit.size_of(&value.ty));
+            let mark = self.mark();
+            let place = to.at(i64::from(at));
+            let gap = next.saturating_sub(end);
+            match (self.unit.repr(&value.ty), wide_store(at, next)) {
+                (Repr::Scalar { size, .. }, Some(wide)) if gap > 0 => {
+                    // One store of member and padding: a load of both together need not wait for two.
+                    let number = self.scalar(value)?;
+                    let number = self.f.b.ext(size, false, number);
+                    self.store(place, wide, number);
+                }
+                _ => {
+                    self.store_into(value, place, fill)?;
+                    if fill == Fill::Clean {
+                        self.zero(to.at(i64::from(end)), gap);
+                    }
+                }
             }
+            self.release(mark);
         }
         Ok(())
     }
@@ -345,4 +355,10 @@ impl Lower<'_, '_> {
     pub(super) fn byte(&mut self, place: Place) -> crate::ir::Value {
         self.load_raw(place, Size::B1, false)
     }
+}
+
+/// The word that fills the bytes from one offset to the next.
+fn wide_store(from: u32, to: u32) -> Option<Size> {
+    let size = Size::from_bytes(u64::from(to.checked_sub(from)?))?;
+    from.is_multiple_of(size.bytes()).then_some(size)
 }

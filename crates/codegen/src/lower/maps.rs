@@ -2,7 +2,7 @@
 
 use beetrace_isa::{AluOp, JmpOp, Size, Width, helper};
 use beetrace_lang::span::Span;
-use beetrace_lang::typed::{Expr, ExprKind, MapId, VarId};
+use beetrace_lang::typed::{Call, Expr, ExprKind, MapId, VarId};
 use beetrace_lang::types::Type;
 use beetrace_object::{FailureSeverity, Loss, MapKind, Signature};
 
@@ -18,6 +18,9 @@ const BPF_ANY: i64 = 0;
 pub(super) const BPF_NOEXIST: i64 = 1;
 /// What a helper says of a key that is not there, negated (include/uapi/asm-generic/errno-base.h).
 const ENOENT: i64 = 2;
+
+/// A string of at least that many bytes that is a key is read into memory of its own.
+const OWN_BUFFER: u32 = 256;
 
 impl Lower<'_, '_> {
     /// The address of a key's bytes.
@@ -53,6 +56,14 @@ impl Lower<'_, '_> {
             if place.is_own() {
                 return Ok(place);
             }
+        }
+        if let ExprKind::Call(Call::Str {
+            pointer,
+            length: None,
+        }) = &expr.kind
+            && size >= OWN_BUFFER
+        {
+            return self.with_span(expr.span, |l| l.buffered_string(pointer, size));
         }
         let to = self.temporary(size);
         self.store_into(expr, to, Fill::Clean)?;

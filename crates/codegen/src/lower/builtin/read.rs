@@ -15,6 +15,9 @@ use crate::lower::{LowerError, Result};
 const AF_INET: i64 = 2;
 const AF_INET6: i64 = 10;
 
+/// Bytes that are zeroed before every string, without asking whether they need it.
+const ZEROED_ALWAYS: u32 = 64;
+
 impl Lower<'_, '_> {
     /// What a pointer points to, or an array itself.
     pub(in crate::lower) fn bytes_of(&mut self, expr: &Expr) -> Result<Place> {
@@ -62,6 +65,18 @@ impl Lower<'_, '_> {
         if fill == Fill::Clean {
             self.zero(to, space);
         }
+        self.read_whole_string(to, from, space, last)?;
+        Ok(())
+    }
+
+    /// The result is that of the helper.
+    fn read_whole_string(
+        &mut self,
+        to: Place,
+        from: Place,
+        space: u32,
+        last: u32,
+    ) -> Result<Value> {
         let len = self.iconst(i64::from(space));
         let read = self.read_str(to, from, len)?;
         // The helper keeps the last byte for its NUL.
@@ -74,7 +89,37 @@ impl Lower<'_, '_> {
         self.read(to.at(at), from.at(at), 1)?;
         self.f.b.jump(end, &[]);
         self.join(end, fork);
-        Ok(())
+        Ok(read)
+    }
+
+    /// A string that is zero behind its end, in memory that only this place in the program uses. Each run notes how much of
+    /// the memory its string takes, so that the next has only that to zero.
+    pub(in crate::lower) fn buffered_string(
+        &mut self,
+        pointer: &Expr,
+        space: u32,
+    ) -> Result<Place> {
+        let from = self.bytes_of(pointer)?;
+        let used = self.own_scratch(space.saturating_add(8));
+        let to = used.at(8);
+        let limit = space.min(ZEROED_ALWAYS);
+        self.zero(to, limit);
+        let before = self.load_raw(used, Size::B8, false);
+        let always = self.iconst(i64::from(limit));
+        self.when(Test(JmpOp::Gt, before, always), |l| {
+            let count = l.at_most(before, i64::from(space))?;
+            let (address, nowhere) = (l.address(to), l.iconst(0));
+            let args = [address, count, nowhere];
+            l.call(helper::PROBE_READ_KERNEL, &args, Effect::Writes);
+            Ok(())
+        })?;
+        let last = space.saturating_sub(1);
+        let read = self.read_whole_string(to, from, space, last)?;
+        // Where nothing could be read the helper zeroed it all.
+        let zero = self.iconst(0);
+        let count = self.choose(Test(JmpOp::Sgt, read, zero), |_| Ok(read), |_| Ok(zero))?;
+        self.store(used, Size::B8, count);
+        Ok(to)
     }
 
     pub(super) fn buf_into(
