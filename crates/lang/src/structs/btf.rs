@@ -1,6 +1,7 @@
 //! C types of the kernel and its modules, from their BTF.
 
 use std::cell::OnceCell;
+use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -237,18 +238,25 @@ impl Structs {
 
     /// Reads the members of a struct of BTF, and those of its anonymous members.
     pub(crate) fn load_fields(&mut self, source: &BtfSource<'_>, id: StructId) {
-        self.load(source, id, false, DEPTH);
+        self.load(source, id, false, &mut HashSet::new());
     }
 
     /// As [`Structs::load_fields`], with all structs that lie inside: what is needed to show a value.
     pub(crate) fn load_all_fields(&mut self, source: &BtfSource<'_>, id: StructId) {
-        self.load(source, id, true, DEPTH);
+        self.load(source, id, true, &mut HashSet::new());
     }
 
-    fn load(&mut self, source: &BtfSource<'_>, id: StructId, deep: bool, depth: u32) {
-        let Some(depth) = depth.checked_sub(1) else {
+    fn load(
+        &mut self,
+        source: &BtfSource<'_>,
+        id: StructId,
+        deep: bool,
+        seen: &mut HashSet<StructId>,
+    ) {
+        // Malformed types may lie within themselves.
+        if !seen.insert(id) {
             return;
-        };
+        }
         if self.get(id).fields.get().is_none() {
             let fields = self.read_fields(source, id).unwrap_or_default();
             // Filled by nobody else in between; a second answer would be the same.
@@ -263,7 +271,7 @@ impl Structs {
                 ty = of;
             }
             if let Type::Struct(inner, _) = ty {
-                self.load(source, *inner, deep, depth);
+                self.load(source, *inner, deep, seen);
             }
         }
     }

@@ -77,6 +77,9 @@ impl Structs {
     /// A struct or union by its tag; one that nothing defines has no size.
     pub(crate) fn c_struct(&mut self, source: &BtfSource<'_>, is_union: bool, tag: &str) -> Type {
         let name = format!("{} {tag}", if is_union { "union" } else { "struct" });
+        if self.own.contains(&name) {
+            return self.declare(&name);
+        }
         if let Some(id) = self.named(&name).filter(|&id| self.get(id).size > 0) {
             return Type::Struct(id, Space::None);
         }

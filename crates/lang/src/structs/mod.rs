@@ -9,7 +9,7 @@ mod names;
 mod script;
 
 use std::cell::OnceCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use crate::types::{IntType, Space, Type};
@@ -83,6 +83,10 @@ pub struct Structs {
     pub(crate) struct_names: HashMap<String, StructId>,
     pub(crate) enum_names: HashMap<String, EnumId>,
     pub(crate) typedefs: HashMap<String, Type>,
+    /// Names of structs and unions that the script defines somewhere: these are never the kernel's.
+    pub(crate) own: HashSet<String>,
+    /// Those of the script whose definition is complete.
+    pub(crate) defined: HashSet<StructId>,
     pub(crate) btf_ids: HashMap<(Option<String>, u32), Type>,
 }
 
@@ -203,6 +207,9 @@ impl Structs {
     /// Whether a struct was only ever named, never defined.
     pub(crate) fn is_declared_only(&self, id: StructId) -> bool {
         let def = self.get(id);
-        def.origin == Origin::Script && def.size == 0 && self.fields(id).is_empty()
+        def.origin == Origin::Script
+            && def.size == 0
+            && self.fields(id).is_empty()
+            && !self.defined.contains(&id)
     }
 }

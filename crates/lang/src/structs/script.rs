@@ -15,6 +15,13 @@ impl Structs {
         source: &BtfSource<'_>,
         diags: &mut Diagnostics,
     ) {
+        for item in items {
+            if let CItem::Struct(def) = item
+                && let Some(name) = tagged(def)
+            {
+                self.own.insert(name);
+            }
+        }
         let mut define = Define {
             structs: self,
             source,
@@ -57,15 +64,11 @@ struct Place {
 
 impl Define<'_, '_> {
     fn composite(&mut self, def: &CStruct) -> StructId {
-        let keyword = if def.is_union { "union" } else { "struct" };
-        let name = def
-            .name
-            .as_ref()
-            .map(|n| format!("{keyword} {}", n.name))
-            .unwrap_or_default();
+        let name = tagged(def).unwrap_or_default();
         // A member may point to the struct itself, so the name must exist first.
         if !name.is_empty() {
-            self.structs.add(&name, 0, 1, Vec::new());
+            self.structs.own.insert(name.clone());
+            self.structs.declare(&name);
         }
         let mut place = Place {
             align: 1,
@@ -76,6 +79,9 @@ impl Define<'_, '_> {
             let Some(ty) = self.field_type(&field.ty) else {
                 continue;
             };
+            if !self.is_complete(&ty, field) {
+                continue;
+            }
             if def.is_union {
                 place.next = 0;
             }
@@ -89,7 +95,7 @@ impl Define<'_, '_> {
             u32::try_from(size).unwrap_or(u32::MAX),
             u32::try_from(align).unwrap_or(1),
         );
-        match self.structs.named(&name) {
+        let id = match self.structs.named(&name) {
             Some(id) if !name.is_empty() => {
                 let def = &mut self.structs.structs[id.0 as usize];
                 def.size = size;
@@ -98,6 +104,22 @@ impl Define<'_, '_> {
                 id
             }
             _ => self.structs.add(name, size, align, fields),
+        };
+        self.structs.defined.insert(id);
+        id
+    }
+
+    /// A member of a type that is not known to its end has no place.
+    fn is_complete(&mut self, ty: &Type, field: &CField) -> bool {
+        match ty {
+            Type::Array(of, _) => self.is_complete(of, field),
+            Type::Struct(id, _) if self.structs.is_declared_only(*id) => {
+                let message = format!("field has incomplete type '{}'", self.structs.type_name(ty));
+                self.diags
+                    .push(Diagnostic::error("incomplete-type", message).at(field.span, ""));
+                false
+            }
+            _ => true,
         }
     }
 
@@ -304,6 +326,12 @@ impl Define<'_, '_> {
             _ => i128::from(bits),
         })
     }
+}
+
+/// The name of a struct or union with its keyword.
+fn tagged(def: &CStruct) -> Option<String> {
+    let keyword = if def.is_union { "union" } else { "struct" };
+    Some(format!("{keyword} {}", def.name.as_ref()?.name))
 }
 
 /// Types of the language may stand in C definitions as well.

@@ -118,3 +118,19 @@ $a = 2"
         ]
     );
 }
+
+#[test]
+fn a_struct_of_the_script_hides_that_of_the_kernel_and_cannot_hold_itself() {
+    assert_eq!(
+        body(
+            "struct task_struct { int mine; struct task_struct *next; } kprobe:vfs_read { print(((struct task_struct *)arg0)->next->mine) }"
+        )
+        .rsplit_once(".<8")
+        .map(|(_, end)| end),
+        Some(": struct task_struct * kernel>.<0: int32>: int32)")
+    );
+    assert_eq!(
+        errors("struct S { int a; struct S s[2]; } begin { print(sizeof(struct S)) }"),
+        ["field has incomplete type 'struct S'"]
+    );
+}
