@@ -1,6 +1,6 @@
 //! From machine code with registers and stack assigned to instructions.
 
-use beetrace_isa::{AluOp, Endian, Imm64, Insn, JmpOp, Reg, Src, Width};
+use beetrace_isa::{AluOp, Endian, Imm64, Insn, Reg, Src, Width};
 use beetrace_object::{Line, SourceSpan};
 
 use super::frame::Frame;
@@ -20,10 +20,22 @@ pub(crate) struct Writer {
     /// Instructions that name a function.
     calls: Vec<(usize, FuncId)>,
     /// Instructions that name a block of the current function.
-    jumps: Vec<(usize, Label, SourceSpan)>,
+    jumps: Vec<Jump>,
+    /// Blocks of the current function whose branch is too far for its offset, and so jumps over a long jump.
+    far: Vec<Label>,
     /// Where each block of the current function begins, by label.
     starts: Vec<Option<usize>>,
     span: Option<SourceSpan>,
+}
+
+/// An instruction that waits for the place of a block.
+struct Jump {
+    /// Index of the instruction.
+    at: usize,
+    /// The block that it ends.
+    from: Label,
+    to: Label,
+    span: SourceSpan,
 }
 
 impl Writer {
@@ -34,8 +46,26 @@ impl Writer {
         frame: &Frame,
         isa_v4: bool,
     ) -> Result<u32, EmitError> {
-        let start = self.insns.len() as u32;
         let order = arrange(func);
+        let start = (self.insns.len(), self.lines.len(), self.calls.len());
+        let slot = self.next_slot;
+        self.far.clear();
+        loop {
+            self.blocks(func, frame, &order)?;
+            let far = self.resolve_jumps(isa_v4)?;
+            if far.is_empty() {
+                return Ok(start.0 as u32);
+            }
+            self.far.extend(far);
+            self.insns.truncate(start.0);
+            self.slots.truncate(start.0);
+            self.lines.truncate(start.1);
+            self.calls.truncate(start.2);
+            self.next_slot = slot;
+        }
+    }
+
+    fn blocks(&mut self, func: &MFunc, frame: &Frame, order: &[Label]) -> Result<(), EmitError> {
         self.starts = vec![None; func.blocks.len()];
         self.jumps.clear();
         self.span = None;
@@ -46,10 +76,9 @@ impl Writer {
                 self.inst(inst, frame)?;
             }
             self.at(block.end_span);
-            self.end(&block.end, order.get(i + 1).copied());
+            self.end(label, &block.end, order.get(i + 1).copied());
         }
-        self.resolve_jumps(isa_v4)?;
-        Ok(start)
+        Ok(())
     }
 
     /// Gives calls their offsets, when all functions are written. `starts` are the first instructions by function.
@@ -213,10 +242,10 @@ impl Writer {
         Ok(())
     }
 
-    fn end(&mut self, end: &MEnd, next: Option<Label>) {
+    fn end(&mut self, label: Label, end: &MEnd, next: Option<Label>) {
         match *end {
             MEnd::Exit => self.push(Insn::Exit),
-            MEnd::Jump(target) => self.jump(target, next),
+            MEnd::Jump(target) => self.jump(label, target, next),
             MEnd::Branch {
                 op,
                 width,
@@ -230,50 +259,69 @@ impl Writer {
                     Some(negated) if next == Some(then) => (negated, otherwise, then),
                     _ => (op, then, otherwise),
                 };
-                self.branch(op, width, (hard(left), source(right)), then);
-                self.jump(otherwise, next);
+                let branch = |op, off| Insn::Jmp {
+                    width,
+                    op,
+                    dst: hard(left),
+                    src: source(right),
+                    off,
+                };
+                match op.negate() {
+                    _ if !self.far.contains(&label) => {
+                        self.jump_by(branch(op, 0), label, then);
+                    }
+                    Some(negated) => {
+                        self.push(branch(negated, 1));
+                        self.jump_by(Insn::Ja { off: 0 }, label, then);
+                    }
+                    None => {
+                        self.push(branch(op, 1));
+                        self.push(Insn::Ja { off: 1 });
+                        self.jump_by(Insn::Ja { off: 0 }, label, then);
+                    }
+                }
+                self.jump(label, otherwise, next);
             }
         }
     }
 
-    fn branch(&mut self, op: JmpOp, width: Width, (dst, src): (Reg, Src), target: Label) {
-        let span = self.span.unwrap_or_default();
-        self.jumps.push((self.insns.len(), target, span));
-        self.push(Insn::Jmp {
-            width,
-            op,
-            dst,
-            src,
-            off: 0,
-        });
-    }
-
-    fn jump(&mut self, target: Label, next: Option<Label>) {
+    fn jump(&mut self, from: Label, target: Label, next: Option<Label>) {
         if next != Some(target) {
-            let span = self.span.unwrap_or_default();
-            self.jumps.push((self.insns.len(), target, span));
-            self.push(Insn::Ja { off: 0 });
+            self.jump_by(Insn::Ja { off: 0 }, from, target);
         }
     }
 
-    fn resolve_jumps(&mut self, isa_v4: bool) -> Result<(), EmitError> {
-        for &(at, label, span) in &self.jumps {
-            let far = EmitError {
+    fn jump_by(&mut self, insn: Insn, from: Label, to: Label) {
+        self.jumps.push(Jump {
+            at: self.insns.len(),
+            from,
+            to,
+            span: self.span.unwrap_or_default(),
+        });
+        self.push(insn);
+    }
+
+    /// Gives jumps their offsets, and the blocks whose branches are too far for theirs.
+    fn resolve_jumps(&mut self, isa_v4: bool) -> Result<Vec<Label>, EmitError> {
+        let mut too_far = Vec::new();
+        for &Jump { at, from, to, span } in &self.jumps {
+            let error = EmitError {
                 span,
                 kind: EmitErrorKind::JumpTooFar,
             };
-            let Some(start) = self.starts[label] else {
-                return Err(far);
+            let Some(start) = self.starts[to] else {
+                return Err(error);
             };
             let distance = start as i64 - self.slots[at] as i64 - 1;
             match (&mut self.insns[at], i16::try_from(distance)) {
                 (Insn::Jmp { off, .. }, Ok(near)) => *off = near,
                 (Insn::Ja { off }, Ok(near)) => *off = i32::from(near),
                 (Insn::Ja { off }, Err(_)) if isa_v4 => *off = distance as i32,
-                _ => return Err(far),
+                (Insn::Jmp { .. }, Err(_)) if isa_v4 => too_far.push(from),
+                _ => return Err(error),
             }
         }
-        Ok(())
+        Ok(too_far)
     }
 }
 

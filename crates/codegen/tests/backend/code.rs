@@ -392,3 +392,41 @@ fn what_cannot_be_is_told() {
         "this kernel has no atomic operation that this needs (Linux 5.12)"
     );
 }
+
+#[test]
+fn branches_that_are_too_far_go_over_long_jumps() {
+    let stores = "store.64 v0+0, v1\n".repeat(33_000);
+    let text = |op: &str| {
+        format!(
+            "fn \"far\" entry(v0) {{
+            block0:
+            v1 = load.u64 v0+0
+            v2 = const 5
+            br {op}.64 v1, v2, block2, block1
+            block1:
+            {stores}
+            jump block2
+            block2:
+            ret v1
+            }}"
+        )
+    };
+    for (op, expected) in [
+        (
+            "eq",
+            "0: r0 = *(u64 *)(r1 + 0)\n1: if r0 != 5 goto +1\n2: goto +33000\n3: *(u64 *)(r1 + 0) = r0\n",
+        ),
+        (
+            "set",
+            "0: r0 = *(u64 *)(r1 + 0)\n1: if r0 & 5 goto +1\n2: goto +1\n3: goto +33000\n4: *(u64 *)(r1 + 0) = r0\n",
+        ),
+    ] {
+        let emitted = build(&text(op), &target(true)).expect("code");
+        let listing = bare(&disassemble(&emitted.insns[..5]));
+        assert!(listing.starts_with(&bare(expected)), "{listing}");
+        assert_eq!(
+            error(&text(op), &target(false)).0,
+            "the program is too long for this kernel: a jump is farther than 32767 instructions"
+        );
+    }
+}
