@@ -1,46 +1,27 @@
 //! How deep the stack gets over calls of functions.
 
 use super::frame::MAX_STACK;
+use super::mir::{Callee, Label, MFunc, MOp};
 use super::{EmitError, EmitErrorKind};
-use crate::ir::{FuncId, Module, Op};
+use crate::ir::FuncId;
 use beetrace_object::SourceSpan;
 
 /// The most functions that may be active at once (`MAX_CALL_FRAMES`).
 const MAX_FRAMES: usize = 8;
 
-/// The functions that each function calls or passes on as callbacks, with the place. The kernel counts both alike.
-pub(crate) fn callees(module: &Module) -> Vec<Vec<(FuncId, SourceSpan)>> {
-    module
-        .functions
-        .iter()
-        .map(|function| {
-            let insts = function.blocks.iter().flat_map(|b| &b.insts);
-            insts
-                .filter_map(|inst| match inst.op {
-                    Op::CallLocal { function, .. } | Op::FuncRef(function) => {
-                        Some((function, inst.span))
-                    }
-                    _ => None,
-                })
-                .collect()
+/// The functions that a function calls or passes on as callbacks, with the place. The kernel counts both alike.
+pub(crate) fn callees(func: &MFunc, order: &[Label]) -> Vec<(FuncId, SourceSpan)> {
+    let insts = order.iter().flat_map(|&label| &func.blocks[label].insts);
+    insts
+        .filter_map(|inst| match inst.op {
+            MOp::Call {
+                callee: Callee::Local(function),
+                ..
+            }
+            | MOp::FuncAddr { function, .. } => Some((function, inst.span)),
+            _ => None,
         })
         .collect()
-}
-
-/// Which functions the entry reaches.
-pub(crate) fn reached(callees: &[Vec<(FuncId, SourceSpan)>]) -> Vec<bool> {
-    let mut reached = vec![false; callees.len()];
-    let mut work = vec![0usize];
-    reached[0] = true;
-    while let Some(at) = work.pop() {
-        for &(callee, _) in &callees[at] {
-            let callee = callee.0 as usize;
-            if !std::mem::replace(&mut reached[callee], true) {
-                work.push(callee);
-            }
-        }
-    }
-    reached
 }
 
 /// Checks the sum of frames on every chain of calls as the kernel does (`check_max_stack_depth`): each frame counts with at

@@ -1,8 +1,8 @@
 //! The back end: from the IR to eBPF instructions.
 //!
 //! [`emit`] selects instructions over virtual registers, allocates registers, lays out the stack, orders blocks and writes
-//! instructions. It works on any module that [`verify`](crate::ir::verify::verify) accepts; how good its code is depends on
-//! [`optimise`](crate::optimise).
+//! instructions. It works on any module that [`verify`] accepts; how good its code is depends on
+//! [`crate::optimise`].
 
 mod depth;
 mod extend;
@@ -19,10 +19,11 @@ use beetrace_isa::Insn;
 use beetrace_object::{Function, Line, SourceSpan};
 
 use crate::Target;
-use crate::ir::Module;
 use crate::ir::verify::{VerifyError, verify};
+use crate::ir::{self, Module};
 use crate::regalloc::allocate;
 use frame::{Frame, MAX_STACK};
+use mir::{Label, MFunc};
 use write::Writer;
 
 /// A module as bytecode.
@@ -73,49 +74,73 @@ pub fn emit(module: &Module, target: &Target) -> Result<Emitted, EmitError> {
         kind: EmitErrorKind::Invalid(error),
     })?;
     let module = &legal(module, target);
-    let callees = depth::callees(module);
-    let reached = depth::reached(&callees);
-    let mut writer = Writer::default();
-    let mut functions = Vec::new();
-    let mut starts = vec![None; module.functions.len()];
-    let mut frames = vec![0; module.functions.len()];
-    for (index, function) in module.functions.iter().enumerate() {
-        if !reached[index] {
+    let count = module.functions.len();
+    let mut compiled: Vec<Option<Compiled>> = (0..count).map(|_| None).collect();
+    let mut callees = vec![Vec::new(); count];
+    let mut frames = vec![0; count];
+    let mut work = vec![0];
+    while let Some(index) = work.pop() {
+        if compiled[index].is_some() {
             continue;
         }
-        let mut func = select::select(function, target)?;
-        let span = func.blocks[0].end_span;
-        if !allocate(&mut func) {
-            let kind = EmitErrorKind::Registers;
-            return Err(EmitError { span, kind });
-        }
-        hoist::hoist_moves(&mut func);
-        let frame = Frame::new(&func);
-        if frame.size > MAX_STACK {
-            return Err(EmitError {
-                span: frame.deepest_span(&func).unwrap_or(span),
-                kind: EmitErrorKind::FrameTooLarge {
-                    function: function.name.clone(),
-                    bytes: frame.size,
-                },
-            });
-        }
-        frames[index] = frame.size;
-        let start = writer.function(&mut func, &frame, target.isa_v4)?;
-        starts[index] = Some(start);
-        functions.push(Function {
-            name: function.name.clone(),
-            start,
-            signature: function.signature,
-        });
+        let function = compile(&module.functions[index], target)?;
+        callees[index] = depth::callees(&function.code, &function.order);
+        frames[index] = function.frame.size;
+        work.extend(callees[index].iter().map(|(callee, _)| callee.0 as usize));
+        compiled[index] = Some(function);
     }
     depth::check(&callees, &frames)?;
+    let mut writer = Writer::default();
+    let mut functions = Vec::new();
+    let mut starts = vec![None; count];
+    for (index, function) in compiled.iter().enumerate() {
+        let Some(function) = function else {
+            continue;
+        };
+        let start = writer.function(function, target.isa_v4)?;
+        starts[index] = Some(start);
+        functions.push(Function {
+            name: module.functions[index].name.clone(),
+            start,
+            signature: module.functions[index].signature,
+        });
+    }
     writer.resolve_calls(&starts);
     Ok(Emitted {
         insns: writer.insns,
         functions,
         lines: writer.lines,
     })
+}
+
+/// A function as machine code with registers and stack assigned.
+struct Compiled {
+    code: MFunc,
+    /// The blocks that are written, in this order.
+    order: Vec<Label>,
+    frame: Frame,
+}
+
+fn compile(function: &ir::Function, target: &Target) -> Result<Compiled, EmitError> {
+    let mut code = select::select(function, target)?;
+    let span = code.blocks[0].end_span;
+    if !allocate(&mut code) {
+        let kind = EmitErrorKind::Registers;
+        return Err(EmitError { span, kind });
+    }
+    hoist::hoist_moves(&mut code);
+    let frame = Frame::new(&code);
+    if frame.size > MAX_STACK {
+        return Err(EmitError {
+            span: frame.deepest_span(&code).unwrap_or(span),
+            kind: EmitErrorKind::FrameTooLarge {
+                function: function.name.clone(),
+                bytes: frame.size,
+            },
+        });
+    }
+    let order = layout::arrange(&mut code);
+    Ok(Compiled { code, order, frame })
 }
 
 /// The module in terms of what the target has.

@@ -4,9 +4,8 @@ use beetrace_isa::{AluOp, Endian, Imm64, Insn, Reg, Src, Width};
 use beetrace_object::{Line, SourceSpan};
 
 use super::frame::Frame;
-use super::layout::arrange;
-use super::mir::{Addr, Base, Callee, Label, MEnd, MFunc, MInst, MOp, MSrc, VReg};
-use super::{EmitError, EmitErrorKind};
+use super::mir::{Addr, Base, Callee, Label, MEnd, MInst, MOp, MSrc, VReg};
+use super::{Compiled, EmitError, EmitErrorKind};
 use crate::ir::FuncId;
 
 /// The instructions of all functions, while jumps and calls still wait for their offsets.
@@ -40,18 +39,12 @@ struct Jump {
 
 impl Writer {
     /// Appends a function and gives the index of its first instruction.
-    pub(crate) fn function(
-        &mut self,
-        func: &mut MFunc,
-        frame: &Frame,
-        isa_v4: bool,
-    ) -> Result<u32, EmitError> {
-        let order = arrange(func);
+    pub(crate) fn function(&mut self, function: &Compiled, isa_v4: bool) -> Result<u32, EmitError> {
         let start = (self.insns.len(), self.lines.len(), self.calls.len());
         let slot = self.next_slot;
         self.far.clear();
         loop {
-            self.blocks(func, frame, &order)?;
+            self.blocks(function)?;
             let far = self.resolve_jumps(isa_v4)?;
             if far.is_empty() {
                 return Ok(start.0 as u32);
@@ -65,13 +58,14 @@ impl Writer {
         }
     }
 
-    fn blocks(&mut self, func: &MFunc, frame: &Frame, order: &[Label]) -> Result<(), EmitError> {
-        self.starts = vec![None; func.blocks.len()];
+    fn blocks(&mut self, function: &Compiled) -> Result<(), EmitError> {
+        let Compiled { code, order, frame } = function;
+        self.starts = vec![None; code.blocks.len()];
         self.jumps.clear();
         self.span = None;
         for (i, &label) in order.iter().enumerate() {
             self.starts[label] = Some(self.next_slot);
-            let block = &func.blocks[label];
+            let block = &code.blocks[label];
             for inst in &block.insts {
                 self.inst(inst, frame)?;
             }

@@ -1,4 +1,4 @@
-//! The text form of the IR: what tests and `--emit ir` show. [`parse`](super::parse::parse) reads it back.
+//! The text form of the IR: what tests and `--emit ir` show. `parse` reads it back.
 //!
 //! ```text
 //! fn "count" entry(v0) {

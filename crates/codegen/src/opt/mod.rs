@@ -4,7 +4,7 @@
 //! - Loads are never moved up, so that none gets before the check that allows it.
 //! - A value is replaced only by the value that it is a copy of, never by one that merely compared equal, so that what was
 //!   checked is what is used.
-//! - Nothing is done to a value that may be a pointer but adding to it, see [`facts::Facts::may_be_pointer`].
+//! - Nothing is done to a value that may be a pointer but adding to it, see `Facts::may_be_pointer`.
 
 mod arithmetic;
 mod common;

@@ -325,6 +325,26 @@ fn functions_follow_each_other() {
     assert_eq!(lines, [(0, 3), (6, 10), (7, 0), (8, 0), (10, 0)]);
 }
 
+#[test]
+fn what_is_never_reached_is_left_out() {
+    // Also without optimisation.
+    let text = r#"fn "entry" entry(v0) {
+        block0:
+            v1 = func fn1
+            ret v0
+        block1:
+            v2 = call fn1(v0)
+            ret v2
+        }
+        fn "sub" subprogram(v0) {
+        block0:
+            ret v0
+        }"#;
+    let module = parse(text).expect("IR");
+    let emitted = emit(&module, &target(true)).expect("code");
+    assert_eq!(disassemble(&emitted.insns), "   0: r0 = r1\n   1: exit\n");
+}
+
 fn error(text: &str, target: &Target) -> (String, u32) {
     let error = build(text, target).expect_err("an error");
     (error.to_string(), error.span.start)

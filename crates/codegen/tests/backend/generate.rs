@@ -77,6 +77,9 @@ impl Choices<'_> {
     }
 }
 
+/// Where the part of the context begins that programs do not change once it is filled.
+const WRITTEN: usize = 32;
+
 const NUMBERS: [i64; 22] = [
     0,
     1,
@@ -154,7 +157,7 @@ impl<'a, 'b> Generator<'a, 'b> {
     }
 
     fn statement(&mut self, depth: usize) {
-        match self.choices.pick(18) {
+        match self.choices.pick(20) {
             0..=5 => self.arithmetic(),
             6 => self.new_slot(),
             7 | 8 => self.use_slot(),
@@ -165,6 +168,7 @@ impl<'a, 'b> Generator<'a, 'b> {
             15 => self.call_local(),
             16 => self.call_with_address(),
             17 => self.use_any_slot(),
+            18 | 19 => self.use_context(),
             _ => self.arithmetic(),
         }
     }
@@ -270,8 +274,8 @@ impl<'a, 'b> Generator<'a, 'b> {
             return self.arithmetic();
         };
         let size = self.choices.of(&Size::ALL);
-        let places = (CONTEXT - 8) / size.bytes() as usize;
-        let offset = 8 + (self.choices.pick(places) * size.bytes() as usize) as i32;
+        let places = (CONTEXT - WRITTEN) / size.bytes() as usize;
+        let offset = (WRITTEN + self.choices.pick(places) * size.bytes() as usize) as i32;
         let signed = self.choices.of(&SIGNED);
         let value = self.b.def(Op::Load {
             size,
@@ -281,6 +285,24 @@ impl<'a, 'b> Generator<'a, 'b> {
             volatility: Volatility::Constant,
         });
         self.values.push(value);
+    }
+
+    /// Loads or stores where the context changes.
+    fn use_context(&mut self) {
+        let Some(base) = self.context else {
+            return self.arithmetic();
+        };
+        let size = self.choices.of(&Size::ALL);
+        let places = (WRITTEN - 8) / size.bytes() as usize;
+        let offset = (8 + self.choices.pick(places) * size.bytes() as usize) as i32;
+        if self.choices.pick(2) == 0 {
+            let value = self.value();
+            self.b.store(size, base, offset, value);
+        } else {
+            let signed = self.choices.of(&SIGNED);
+            let value = self.b.load(size, signed, base, offset);
+            self.values.push(value);
+        }
     }
 
     fn call(&mut self) {

@@ -1,4 +1,4 @@
-//! Reads the text form of the IR, see [`text`](super::text).
+//! Reads the text form of the IR, as the module prints it.
 
 mod cursor;
 
