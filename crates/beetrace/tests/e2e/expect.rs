@@ -19,6 +19,7 @@ pub fn lines(expected: &str, actual: &str) -> Result<(), String> {
 }
 
 /// Every expected line is part of a line of `actual`, in the same order; one that starts with `! ` is part of none.
+/// Where an expected line has `...` in it, anything may stand.
 pub fn parts(expected: &str, actual: &str) -> Result<(), String> {
     let mut rest = actual.lines();
     for want in expected.lines() {
@@ -26,11 +27,19 @@ pub fn parts(expected: &str, actual: &str) -> Result<(), String> {
             if actual.contains(unwanted) {
                 return Err(format!("unwanted: {unwanted}"));
             }
-        } else if !rest.any(|line| line.contains(want)) {
+        } else if !rest.any(|line| has_parts(line, want)) {
             return Err(format!("missing, or not in this order: {want}"));
         }
     }
     Ok(())
+}
+
+fn has_parts(line: &str, want: &str) -> bool {
+    let mut rest = Some(line);
+    for part in want.split("...") {
+        rest = rest.and_then(|rest| Some(&rest[rest.find(part)? + part.len()..]));
+    }
+    rest.is_some()
 }
 
 /// Every line of a JSON output is a document of its own.
@@ -70,14 +79,32 @@ impl<'a> Pattern<'a> {
     }
 }
 
+/// Goes back to the last `...` where a line does not fit, and lets it stand for one line more.
 fn matches(want: &[Pattern], got: &[&str]) -> bool {
-    match (want.split_first(), got.split_first()) {
-        (Some((Pattern::Any, rest)), _) => {
-            (0..=got.len()).any(|skipped| matches(rest, &got[skipped..]))
+    let (mut at, mut line) = (0, 0);
+    let mut retry: Option<(usize, usize)> = None;
+    loop {
+        match want.get(at) {
+            Some(Pattern::Any) => {
+                retry = Some((at + 1, line));
+                at += 1;
+                continue;
+            }
+            Some(pattern) if got.get(line).is_some_and(|l| pattern.accepts(l)) => {
+                at += 1;
+                line += 1;
+                continue;
+            }
+            None if line == got.len() => return true,
+            _ => {}
         }
-        (Some((first, want)), Some((line, got))) => first.accepts(line) && matches(want, got),
-        (None, None) => true,
-        _ => false,
+        match &mut retry {
+            Some((after, from)) if *from < got.len() => {
+                *from += 1;
+                (at, line) = (*after, *from);
+            }
+            _ => return false,
+        }
     }
 }
 

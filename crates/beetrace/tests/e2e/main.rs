@@ -56,7 +56,7 @@
 //! | `stdin` | what the tracer reads |
 //! | `stdout` | all of standard output, without empty lines at its ends. `...` is any number of lines, a line `~ …` a regular expression for a whole line. Without the section, any output will do |
 //! | `stdout raw` | all of it to the byte |
-//! | `stderr` | parts of lines of standard error, in this order; `! …` is part of no line. Without the section nothing may say `ERROR` |
+//! | `stderr` | parts of lines of standard error, in this order, with anything for `...` inside; `! …` is part of no line. Without the section nothing may say `ERROR` |
 //! | `written NAME` | a file that the tracer wrote, as `stdout` |
 //!
 //! With `-f json`, each line of standard output must be JSON, and the line with the count of probes is left out.

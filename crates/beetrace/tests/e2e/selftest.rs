@@ -93,6 +93,8 @@ fn compares_parts() {
         ("b\nd", "a b\nc\nd e", true),
         ("d\nb", "a b\nc\nd e", false),
         ("b\nb", "a b", false),
+        ("a...c", "a b c", true),
+        ("c...a", "a b c", false),
         ("! x", "a b", true),
         ("! a", "a b", false),
     ] {

@@ -71,6 +71,12 @@ static int number = 77;
 static int *pointer = &number;
 static char *words[] = {"one", "two", "three", 0};
 
+/* A program's page that nobody has read yet is not there for a tracer either. */
+static void touch(const char *text) {
+	for (volatile const char *at = text; *at; at++)
+		;
+}
+
 static void call(const char *name) {
 #define CALL(f, ...) \
 	if (!name || !strcmp(name, #f)) f(__VA_ARGS__)
@@ -89,6 +95,10 @@ static void call(const char *name) {
 }
 
 int main(int argc, char **argv) {
+	touch("hello");
+	touch(global_text);
+	for (int i = 0; words[i]; i++)
+		touch(words[i]);
 	if (argc < 2)
 		call(0);
 	for (int i = 1; i < argc; i++)

@@ -12,6 +12,8 @@ int cxx_text(const char *s) { return s[0]; }
 int rust_v0(int n) { return n + 3; }
 
 int main(void) {
+	/* A page that nobody has read yet is not there for a tracer either. */
+	*(volatile const char *)"x";
 	sink = cxx_int(5) + cxx_text("x") + rust_v0(7);
 	return 0;
 }

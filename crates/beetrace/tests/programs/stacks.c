@@ -1,5 +1,5 @@
 /* A chain of calls with frame pointers; `stacks` goes down once, `stacks N` goes down N times. With `stacks wait` it
- * says `ready` first and goes down once for each line that it reads. */
+ * says `ready` first and goes down once for each line that it reads; with `stacks once` it ends after the first. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +20,7 @@ PROBED void recursive(int left) {
 }
 
 int main(int argc, char **argv) {
-	if (argc > 1 && !strcmp(argv[1], "wait")) {
+	if (argc > 1 && (!strcmp(argv[1], "wait") || !strcmp(argv[1], "once"))) {
 		char line[16];
 		puts("ready");
 		fflush(stdout);
@@ -28,6 +28,8 @@ int main(int argc, char **argv) {
 			top(0);
 			puts("done");
 			fflush(stdout);
+			if (!strcmp(argv[1], "once"))
+				break;
 		}
 		return 0;
 	}

@@ -32,6 +32,8 @@ __attribute__((section(".probes"), used)) unsigned short hives_guarded_semaphore
 static const char *const who = "worker";
 
 __attribute__((noinline)) static void fire(int round) {
+	/* A page that nobody has read yet is not there for a tracer either. */
+	*(volatile const char *)who;
 	uint8_t small = 200;
 	int8_t negative = -3;
 	uint64_t large = 0xfedcba9876543210;

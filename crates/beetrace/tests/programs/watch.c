@@ -1,6 +1,9 @@
-/* Writes and reads at a fixed address, 0x10000000, mapped once the program runs. */
+/* cc: -no-pie */
+/* Writes and reads at a fixed address, 0x10000000, mapped once the program runs. It is loaded at a fixed address, too. */
 #include <stdint.h>
 #include <sys/mman.h>
+
+uint32_t fixed_number = 815;
 
 #define PROBED __attribute__((noinline, noclone, used))
 
