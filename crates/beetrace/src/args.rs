@@ -1,16 +1,22 @@
 //! The command line's grammar.
 
+use std::io::Write;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{ArgAction, Parser, ValueEnum};
+use regex_lite::Regex;
 
 /// Trace programs and the kernel with scripts in the bpftrace language.
 #[derive(Debug, Parser)]
 #[command(
     name = "beetrace",
-    version,
     disable_version_flag = true,
+    args_override_self = true,
     max_term_width = 100,
+    help_template = HELP,
+    override_usage = USAGE,
     after_help = EXAMPLES
 )]
 pub struct Args {
@@ -74,17 +80,25 @@ pub struct Args {
     #[arg(long)]
     pub dry_run: bool,
 
-    /// Run the script's test probes
-    #[arg(long)]
+    /// Run probes that are not attached, but called
+    #[arg(long, value_name = "MODE", value_enum)]
+    pub mode: Option<RunMode>,
+
+    /// Run the script's test probes; the same as --mode test
+    #[arg(long, conflicts_with = "mode")]
     pub test: bool,
 
-    /// Run the script's bench probes
-    #[arg(long, conflicts_with = "test")]
+    /// Run the script's bench probes; the same as --mode bench
+    #[arg(long, conflicts_with_all = ["mode", "test"])]
     pub bench: bool,
 
-    /// Run only probes whose name holds this text
-    #[arg(long, value_name = "TEXT")]
-    pub probe_filter: Option<String>,
+    /// Run only probes whose name matches a regular expression, and those that begin and end the run
+    #[arg(long, value_name = "REGEX")]
+    pub probe_filter: Option<Regex>,
+
+    /// Wake USDT probes of every process that maps the file; this is always so where the kernel counts semaphores
+    #[arg(long)]
+    pub usdt_file_activation: bool,
 
     /// Show what the kernel supports
     #[arg(long)]
@@ -103,8 +117,8 @@ pub struct Args {
     pub traceable_functions: Option<PathBuf>,
 
     /// Print the version
-    #[arg(short = 'V', long, action = ArgAction::Version)]
-    pub version: Option<bool>,
+    #[arg(short = 'V', long)]
+    pub version: bool,
 
     /// Print a completion script for a shell
     #[arg(long, value_name = "SHELL", exclusive = true)]
@@ -122,6 +136,19 @@ pub struct Args {
     #[arg(last = true, value_name = "PARAMETER")]
     pub rest: Vec<String>,
 }
+
+const HELP: &str = "\
+{about-with-newline}
+USAGE:
+    {usage}
+
+{all-args}{after-help}";
+
+const USAGE: &str = "\
+beetrace [options] filename [parameters] [-- --name=value...]
+    beetrace [options] -e 'program' [parameters] [-- --name=value...]
+    beetrace [options] - < script
+    beetrace -l [pattern|filename]";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -144,6 +171,15 @@ pub enum BufferMode {
     None,
 }
 
+/// What is done with probes that nothing but the tracer calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RunMode {
+    /// Run test probes
+    Test,
+    /// Run bench probes
+    Bench,
+}
+
 /// Stages of the compilation, each with a text form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Stage {
@@ -162,6 +198,33 @@ pub enum Stage {
 }
 
 impl Args {
+    /// The arguments of this process. An error is the status to end with; the person has been told.
+    pub fn of_process() -> Result<Args, ExitCode> {
+        Args::try_parse().map_err(|e| {
+            let asked = matches!(e.kind(), ErrorKind::DisplayHelp);
+            let text = e.render().to_string();
+            // Where the stream is gone, there is nobody to tell.
+            let _ = if asked {
+                std::io::stdout().write_all(text.as_bytes())
+            } else {
+                std::io::stderr().write_all(complaint(&text).as_bytes())
+            };
+            if asked {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            }
+        })
+    }
+
+    /// What `--mode`, `--test` and `--bench` say.
+    pub fn run_mode(&self) -> Option<RunMode> {
+        let flag = |on: bool, mode| on.then_some(mode);
+        self.mode
+            .or(flag(self.test, RunMode::Test))
+            .or(flag(self.bench, RunMode::Bench))
+    }
+
     /// The script's file, where it is not on the command line itself.
     pub fn file(&self) -> Option<&str> {
         if self.program.is_some() {
@@ -197,6 +260,14 @@ impl Args {
     }
 }
 
+/// What is wrong with the arguments, and how they go.
+fn complaint(text: &str) -> String {
+    let what = text.split("\nUsage:").next().unwrap_or(text);
+    let what = what.trim_end();
+    let what = what.strip_prefix("error: ").unwrap_or(what);
+    format!("ERROR: {what}\n\nUSAGE:\n    {USAGE}\n\nFor more information, try '--help'.\n")
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -206,6 +277,30 @@ mod tests {
     #[test]
     fn the_grammar_is_consistent() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn the_last_of_an_option_counts() {
+        let args = Args::parse_from([
+            "beetrace", "-e", "begin{}", "-e", "end{}", "--mode", "bench",
+        ]);
+        assert_eq!(args.program.as_deref(), Some("end{}"));
+        assert_eq!(args.run_mode(), Some(RunMode::Bench));
+    }
+
+    #[test]
+    fn complaints_end_with_the_usage() {
+        let error = Args::try_parse_from(["beetrace", "-e", "begin{}", "--aa=20"]).unwrap_err();
+        let text = complaint(&error.render().to_string());
+        assert!(
+            text.starts_with("ERROR: unexpected argument '--aa' found\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("\nUSAGE:\n    beetrace [options] filename"),
+            "{text}"
+        );
+        assert!(!text.contains("Usage:"), "{text}");
     }
 
     #[test]

@@ -15,13 +15,16 @@ mod trace;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use args::Args;
 
 fn main() -> ExitCode {
-    let args = Args::parse();
-    let result = if let Some(shell) = args.completions {
+    let args = match Args::of_process() {
+        Ok(args) => args,
+        Err(code) => return code,
+    };
+    let result = if args.version {
+        manual::version()
+    } else if let Some(shell) = args.completions {
         manual::completions(shell);
         Ok(ExitCode::SUCCESS)
     } else if args.man {

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use beetrace_engine::LoadOptions;
 use beetrace_kernel::{Features, Kernel};
-use beetrace_object::Parameter;
+use beetrace_object::{Event, Parameter};
 use beetrace_probes::World;
 use beetrace_probes::live::System;
 use beetrace_session::output::{Buffering, Form, Output};
@@ -16,7 +16,7 @@ use beetrace_session::run::{Mode, Options, RunError, Session};
 use beetrace_session::signals::Signals;
 
 use crate::Reported;
-use crate::args::{Args, BufferMode};
+use crate::args::{Args, BufferMode, RunMode};
 use crate::child::{self, Target as ChildTarget};
 use crate::{compile, processes, report, script, target};
 
@@ -49,7 +49,9 @@ pub fn trace(args: &Args) -> Result<ExitCode, Reported> {
     drop(program);
     if let Some(filter) = &args.probe_filter {
         for program in &mut object.programs {
-            program.probes.retain(|p| p.name.contains(filter.as_str()));
+            program.probes.retain(|p| {
+                matches!(p.event, Event::Begin | Event::End) || filter.is_match(&p.name)
+            });
         }
         object.programs.retain(|p| !p.probes.is_empty());
     }
@@ -65,11 +67,11 @@ pub fn trace(args: &Args) -> Result<ExitCode, Reported> {
         return Ok(ExitCode::SUCCESS);
     }
 
-    let mode = match (args.test, args.bench, args.dry_run) {
-        (true, ..) => Mode::Test,
-        (_, true, _) => Mode::Bench,
-        (.., true) => Mode::DryRun,
-        _ => Mode::Trace,
+    let mode = match (args.run_mode(), args.dry_run) {
+        (Some(RunMode::Test), _) => Mode::Test,
+        (Some(RunMode::Bench), _) => Mode::Bench,
+        (None, true) => Mode::DryRun,
+        (None, false) => Mode::Trace,
     };
     let options = Options {
         mode,
