@@ -33,6 +33,7 @@ pub fn read(args: &Args) -> Result<(Sources, SourceId), String> {
         name,
         text,
         is_stdlib: false,
+        expanded_from: None,
     });
     Ok((sources, root))
 }

@@ -43,6 +43,18 @@ pub fn one(diagnostic: &Diagnostic, sources: &Sources, options: RenderOptions) -
             group = group.element(snippet(diagnostic, id, source));
         }
     }
+    let calls: Vec<Span> = diagnostic
+        .primary
+        .iter()
+        .flat_map(|l| sources.expansions(l.span))
+        .collect();
+    for call in calls {
+        if let Some(source) = sources.get(call.source) {
+            let mark = AnnotationKind::Context.span(fit(&source.text, call));
+            let snippet = Snippet::source(source.text.as_ref()).path(source.name.as_str());
+            group = group.element(snippet.annotation(mark.label("expanded from here")));
+        }
+    }
     for note in &diagnostic.notes {
         group = group.element(Level::NOTE.message(clean(note)));
     }
@@ -117,11 +129,25 @@ pub fn line(diagnostic: &Diagnostic, sources: &Sources) -> String {
     let place = diagnostic
         .primary
         .as_ref()
-        .and_then(|l| Some((l.span, sources.get(l.span.source)?)));
-    let Some((span, source)) = place else {
+        .map(|l| l.span)
+        .filter(|span| sources.get(span.source).is_some());
+    let Some(span) = place else {
         let _ = writeln!(out, "{severity}: {}", diagnostic.message);
         hints(&mut out, diagnostic);
         return out;
+    };
+    place_line(&mut out, sources, span, severity, &diagnostic.message);
+    for call in sources.expansions(span) {
+        place_line(&mut out, sources, call, severity, "expanded from");
+    }
+    hints(&mut out, diagnostic);
+    out
+}
+
+/// A place, what is the matter with it, and the line marked.
+fn place_line(out: &mut String, sources: &Sources, span: Span, severity: &str, message: &str) {
+    let Some(source) = sources.get(span.source) else {
+        return;
     };
     let end = Span {
         start: span.end.max(span.start),
@@ -129,7 +155,7 @@ pub fn line(diagnostic: &Diagnostic, sources: &Sources) -> String {
     };
     let (first, column) = sources.line_column(span);
     let (last, end_column) = sources.line_column(end);
-    let (name, message) = (&source.name, &diagnostic.message);
+    let name = &source.name;
     if first == last {
         let _ = writeln!(
             out,
@@ -149,8 +175,6 @@ pub fn line(diagnostic: &Diagnostic, sources: &Sources) -> String {
     } else {
         let _ = writeln!(out, "{name}:{first}-{last}: {severity}: {message}");
     }
-    hints(&mut out, diagnostic);
-    out
 }
 
 fn hints(out: &mut String, diagnostic: &Diagnostic) {
@@ -173,6 +197,7 @@ mod tests {
                 name: name.to_string(),
                 text: text.into(),
                 is_stdlib: false,
+                expanded_from: None,
             });
         }
         sources

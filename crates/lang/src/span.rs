@@ -50,6 +50,8 @@ pub struct Source {
     pub text: Arc<str>,
     /// Part of the embedded standard library: its macros never shadow those of the user.
     pub is_stdlib: bool,
+    /// The call whose expansion this text is: a macro's body is a text of its own wherever it was expanded.
+    pub expanded_from: Option<Span>,
 }
 
 /// All texts of one compilation.
@@ -62,6 +64,23 @@ impl Sources {
     pub fn add(&mut self, source: Source) -> SourceId {
         self.all.push(source);
         SourceId(self.all.len() as u32 - 1)
+    }
+
+    /// A text again, as what a call of a macro in it stands for; the same id where there is no such text.
+    pub fn add_expansion(&mut self, id: SourceId, call: Span) -> SourceId {
+        match self.get(id).cloned() {
+            None => id,
+            Some(source) => self.add(Source {
+                expanded_from: Some(call),
+                ..source
+            }),
+        }
+    }
+
+    /// The calls that a place was expanded from, the innermost first.
+    pub fn expansions(&self, span: Span) -> impl Iterator<Item = Span> {
+        let call = |span: Span| self.get(span.source).and_then(|s| s.expanded_from);
+        std::iter::successors(call(span), move |outer| call(*outer))
     }
 
     pub fn get(&self, id: SourceId) -> Option<&Source> {

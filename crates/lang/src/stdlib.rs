@@ -23,6 +23,7 @@ pub fn parse(sources: &mut Sources, diags: &mut Diagnostics) -> Vec<Macro> {
             name: name.into(),
             text: text.clone(),
             is_stdlib: true,
+            expanded_from: None,
         });
         macros.extend(parser::parse(id, &text, diags).macros);
     }

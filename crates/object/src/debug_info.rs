@@ -277,6 +277,7 @@ mod tests {
             sources: vec![SourceText {
                 name: "script.bt".into(),
                 text: "begin {\n  exit();\n}".into(),
+                expanded_from: None,
             }],
             ..Object::default()
         }

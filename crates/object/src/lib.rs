@@ -65,6 +65,9 @@ pub struct Object {
 pub struct SourceText {
     pub name: String,
     pub text: String,
+    /// The macro call whose expansion this text is.
+    #[serde(default)]
+    pub expanded_from: Option<SourceSpan>,
 }
 
 /// A half-open range of bytes in one of [`Object::sources`].

@@ -204,6 +204,7 @@ fn sample() -> Object {
         sources: vec![SourceText {
             name: "script.bt".into(),
             text: "kprobe:do_sys_open {\n   exit();\n}\n".into(),
+            expanded_from: None,
         }],
         config: Config::default(),
     }

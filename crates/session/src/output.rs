@@ -227,6 +227,10 @@ impl Output {
                 if message.quote {
                     text.push_str(&message.place.quote());
                 }
+                for call in &message.place.expansions {
+                    text.push_str(&format!("{}: {level}: expanded from\n", call.range()));
+                    text.push_str(&call.quote());
+                }
                 self.note(&text);
             }
             Form::Json => self.emit(|out| {

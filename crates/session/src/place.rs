@@ -13,10 +13,25 @@ pub struct Place {
     pub end_column: usize,
     /// The first line's text.
     pub text: String,
+    /// The calls of macros that the place is in, the innermost first.
+    pub expansions: Vec<Place>,
 }
+
+/// Calls of macros within each other that are told of.
+const MOST_EXPANSIONS: usize = 64;
 
 impl Place {
     pub fn new(object: &Object, span: SourceSpan) -> Place {
+        let call = |span: SourceSpan| object.sources.get(span.source as usize)?.expanded_from;
+        // An object file owes nobody an end.
+        let calls = std::iter::successors(call(span), |outer| call(*outer)).take(MOST_EXPANSIONS);
+        Place {
+            expansions: calls.map(|call| Place::alone(object, call)).collect(),
+            ..Place::alone(object, span)
+        }
+    }
+
+    fn alone(object: &Object, span: SourceSpan) -> Place {
         let Some(source) = object.sources.get(span.source as usize) else {
             return Place::default();
         };
@@ -29,6 +44,7 @@ impl Place {
             end_line,
             end_column,
             text: text.to_string(),
+            expansions: Vec::new(),
         }
     }
 
@@ -85,6 +101,7 @@ mod tests {
             sources: vec![SourceText {
                 name: "a.bt".into(),
                 text,
+                expanded_from: None,
             }],
             ..Object::default()
         };

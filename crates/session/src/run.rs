@@ -127,8 +127,14 @@ impl Session<'_> {
             self.engine.run(program, 1)?;
         }
         match self.options.mode {
-            Mode::Test => return self.tests(state),
-            Mode::Bench => return self.benches(state),
+            Mode::Test => {
+                let code = self.tests(state)?;
+                return self.end_of_suite(state, code);
+            }
+            Mode::Bench => {
+                let code = self.benches(state)?;
+                return self.end_of_suite(state, code);
+            }
             Mode::Trace | Mode::DryRun => {}
         }
         let attached = self.attach()?;
@@ -513,6 +519,16 @@ impl Session<'_> {
             }
             iterations *= if total < ENOUGH / 100 { 10 } else { 2 };
         }
+    }
+
+    /// What `end` has to say after tests and benchmarks, whose maps are their own matter.
+    fn end_of_suite(&mut self, state: &mut State, code: u8) -> Result<u8, RunError> {
+        for (program, _) in self.programs(|e| matches!(e, Event::End)) {
+            self.engine.run(program, 1)?;
+        }
+        self.drain(state)?;
+        self.output.raw_text("\n\n");
+        Ok(code)
     }
 
     fn named<'e>(

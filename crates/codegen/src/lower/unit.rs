@@ -361,6 +361,7 @@ impl<'p> Unit<'p> {
         let sources = self.program.sources.iter().map(|(_, source)| SourceText {
             name: source.name.clone(),
             text: source.text.to_string(),
+            expanded_from: source.expanded_from.map(super::source_span),
         });
         Object {
             license: self.program.license.clone(),

@@ -322,6 +322,7 @@ fn callbacks_are_loaded_with_their_types() {
         object.sources = vec![SourceText {
             name: "script.bt".into(),
             text: "begin { }\n".into(),
+            expanded_from: None,
         }];
         let mut kernel = loaded(&object);
         if event == Event::Begin {

@@ -9,7 +9,7 @@ use crate::ast::{
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::options::Options;
 use crate::parser;
-use crate::span::Span;
+use crate::span::{SourceId, Sources, Span};
 
 use super::macros::{self, Defines, Definition, Lookup, MacroTable};
 use super::params::{self, NamedParam, NamedParams};
@@ -22,6 +22,7 @@ pub struct Expander<'a> {
     macros: &'a MacroTable,
     defines: &'a Defines,
     options: &'a Options,
+    sources: &'a mut Sources,
     diags: &'a mut Diagnostics,
     named: NamedParams,
     /// Numbers the expansions, for the names of their variables.
@@ -38,6 +39,17 @@ struct Scope {
     /// The number of the expansion; `None` in a probe.
     macro_number: Option<u32>,
     is_stdlib: bool,
+    /// The text that the body is from, and that of this expansion.
+    source: Option<(SourceId, SourceId)>,
+}
+
+impl Scope {
+    /// Moves a place of the body to the text of the expansion.
+    fn locate(&self, span: &mut Span) {
+        if let Some((_, to)) = self.source.filter(|(from, _)| *from == span.source) {
+            span.source = to;
+        }
+    }
 }
 
 impl<'a> Expander<'a> {
@@ -45,12 +57,14 @@ impl<'a> Expander<'a> {
         macros: &'a MacroTable,
         defines: &'a Defines,
         options: &'a Options,
+        sources: &'a mut Sources,
         diags: &'a mut Diagnostics,
     ) -> Self {
         Expander {
             macros,
             defines,
             options,
+            sources,
             diags,
             named: NamedParams::default(),
             count: 0,
@@ -72,6 +86,7 @@ impl<'a> Expander<'a> {
     }
 
     fn block(&mut self, block: &mut Block, scope: &Scope) {
+        scope.locate(&mut block.span);
         for stmt in &mut block.stmts {
             self.stmt(stmt, scope);
         }
@@ -81,6 +96,7 @@ impl<'a> Expander<'a> {
     }
 
     fn stmt(&mut self, stmt: &mut Stmt, scope: &Scope) {
+        scope.locate(&mut stmt.span);
         match &mut stmt.kind {
             StmtKind::Expr(e) => {
                 self.expr(e, scope);
@@ -93,7 +109,7 @@ impl<'a> Expander<'a> {
             }
             StmtKind::Discard(e) => self.expr(e, scope),
             StmtKind::Let { var, ty, value } => {
-                self.variable(&mut var.name, scope);
+                self.ident(var, scope);
                 if let Some(ty) = ty {
                     self.type_expr(ty, scope);
                 }
@@ -128,7 +144,7 @@ impl<'a> Expander<'a> {
                         self.expr(end, scope);
                     }
                 }
-                self.variable(&mut var.name, scope);
+                self.ident(var, scope);
                 self.block(body, scope);
             }
             StmtKind::Block(block) => self.block(block, scope),
@@ -143,6 +159,7 @@ impl<'a> Expander<'a> {
     }
 
     fn expr(&mut self, expr: &mut Expr, scope: &Scope) {
+        scope.locate(&mut expr.span);
         let span = expr.span;
         match &mut expr.kind {
             ExprKind::Int { .. } | ExprKind::Bool(_) | ExprKind::Str(_) | ExprKind::Error => {}
@@ -154,6 +171,7 @@ impl<'a> Expander<'a> {
             ExprKind::Var(name) => self.variable(name, scope),
             ExprKind::Map(name) => self.map(name, span, scope),
             ExprKind::MapKey { map, key } => {
+                scope.locate(&mut map.span);
                 self.map(&mut map.name, map.span, scope);
                 self.expr(key, scope);
             }
@@ -192,6 +210,7 @@ impl<'a> Expander<'a> {
                 self.block(otherwise, scope);
             }
             ExprKind::Field { base, field } => {
+                scope.locate(&mut field.span);
                 self.expr(base, scope);
                 member(field, scope);
             }
@@ -201,11 +220,19 @@ impl<'a> Expander<'a> {
                 self.expr(expr, scope);
             }
             ExprKind::Tuple(items) => items.iter_mut().for_each(|i| self.expr(i, scope)),
-            ExprKind::Record(items) => items.iter_mut().for_each(|(_, i)| self.expr(i, scope)),
+            ExprKind::Record(items) => items.iter_mut().for_each(|(name, i)| {
+                scope.locate(&mut name.span);
+                self.expr(i, scope);
+            }),
             ExprKind::Call { .. } => self.call(expr, scope),
             ExprKind::Type(ty) => self.type_expr(ty, scope),
             ExprKind::Block(block) => self.block(block, scope),
         }
+    }
+
+    fn ident(&mut self, var: &mut Ident, scope: &Scope) {
+        scope.locate(&mut var.span);
+        self.variable(&mut var.name, scope);
     }
 
     /// A variable of a macro's body gets a name that nobody outside can have.
@@ -265,6 +292,7 @@ impl<'a> Expander<'a> {
         let ExprKind::Call { name, args } = &mut expr.kind else {
             return;
         };
+        scope.locate(&mut name.span);
         if let Some(text) = params::string_of_param(&name.name, args, self.options) {
             args[0] = Expr {
                 kind: ExprKind::Str(text),
@@ -345,6 +373,10 @@ impl<'a> Expander<'a> {
             args: names.zip(args).collect(),
             macro_number: Some(self.count),
             is_stdlib: definition.is_stdlib,
+            source: Some((
+                item.span.source,
+                self.sources.add_expansion(item.span.source, call),
+            )),
         };
         let mut body = item.body.clone();
         self.active.push(signature);
@@ -353,14 +385,11 @@ impl<'a> Expander<'a> {
         if body.stmts.is_empty()
             && let Some(value) = body.value
         {
-            return Some(Expr {
-                kind: value.kind,
-                span: call,
-            });
+            return Some(*value);
         }
         Some(Expr {
+            span: body.span,
             kind: ExprKind::Block(body),
-            span: call,
         })
     }
 
@@ -372,14 +401,18 @@ impl<'a> Expander<'a> {
     }
 
     fn type_expr(&mut self, ty: &mut TypeExpr, scope: &Scope) {
+        scope.locate(&mut ty.span);
         let argument = match &ty.base {
             TypeBase::Named(name) => scope.args.get(name).cloned(),
             _ => None,
         };
+        let given = argument.is_some();
         if let Some(argument) = argument {
             ty.base = TypeBase::Typeof(Box::new(argument));
         }
         match &mut ty.base {
+            // An argument is expanded already.
+            _ if given => {}
             TypeBase::Named(_) | TypeBase::Struct(_) | TypeBase::Union(_) | TypeBase::Enum(_) => {}
             TypeBase::Typeof(inner) => match &inner.kind {
                 ExprKind::Ident(word) => {

@@ -159,6 +159,7 @@ impl Loader<'_> {
             name: shown.to_string(),
             text: text.clone(),
             is_stdlib: false,
+            expanded_from: None,
         };
         let id = self.sources.add(source);
         if name.ends_with(".h") {

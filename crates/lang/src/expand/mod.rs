@@ -71,7 +71,7 @@ pub fn expand(
         macros.add(m, false, diags);
     }
 
-    let mut expander = Expander::new(&macros, &defines, options, diags);
+    let mut expander = Expander::new(&macros, &defines, options, &mut sources, diags);
     for map in &mut script.maps {
         expander.root_expr(&mut map.max_entries);
     }

@@ -41,6 +41,7 @@ fn run(text: &str, options: &Options, files: &[(&str, &str)]) -> (Expansion, Vec
         name: "dir/main.bt".into(),
         text,
         is_stdlib: false,
+        expanded_from: None,
     });
     let files = files
         .iter()

@@ -40,6 +40,7 @@ fn run_with(text: &str, options: &Options) -> (Option<Program>, Diagnostics) {
         name: "stdin".into(),
         text: text.into(),
         is_stdlib: false,
+        expanded_from: None,
     });
     let world = Fixture::new();
     let mut diags = Diagnostics::default();
