@@ -24,6 +24,8 @@ pub fn options(args: &Args, pid: Option<u32>) -> Options {
         allow_unsafe: args.allow_unsafe,
         has_child: args.cmd.is_some(),
         pid,
+        include_dirs: args.include_dirs.clone(),
+        includes: args.includes.clone(),
     }
 }
 
@@ -39,6 +41,10 @@ pub fn front_end(
     }
     let mut diags = Diagnostics::default();
     let expansion = expand::expand(root, sources, world, &FileSystem, options, &mut diags);
+    if let Some(help) = &expansion.help {
+        report::hint(help);
+        return Err(Reported);
+    }
     let sources = expansion.script.sources.clone();
     let program = check::check(expansion.script, world, options, &mut diags);
     report::diagnostics(&diags, &sources, !args.no_warnings);

@@ -1,5 +1,7 @@
 //! What the person who runs a script says beside the script.
 
+use std::path::PathBuf;
+
 /// Options of one compilation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
@@ -15,4 +17,8 @@ pub struct Options {
     pub has_child: bool,
     /// `-p`
     pub pid: Option<u32>,
+    /// `-I`: where headers are looked for.
+    pub include_dirs: Vec<PathBuf>,
+    /// `--include`: headers to take in before the script.
+    pub includes: Vec<PathBuf>,
 }

@@ -14,6 +14,15 @@ const FILES: [(&str, &str); 4] = [
     ("stdlib/strings.bt", include_str!("../stdlib/strings.bt")),
 ];
 
+/// Whether an import names the library or a file of it. All of it is there in every script anyway.
+pub fn is_part(import: &str) -> bool {
+    let stem = |name: &'static str| name.strip_suffix(".bt");
+    import == "stdlib"
+        || FILES
+            .iter()
+            .any(|(name, _)| *name == import || stem(name) == Some(import))
+}
+
 /// Parses the library into macros; its texts join `sources`, so that messages can point into them.
 pub fn parse(sources: &mut Sources, diags: &mut Diagnostics) -> Vec<Macro> {
     let mut macros = Vec::new();

@@ -366,13 +366,19 @@ fn split(text: &str, params: &[String]) -> Result<Vec<Part>, ParseError> {
                         let index = parse_uint(digits).map_err(|e| {
                             ParseError::new(
                                 format!("positional parameter is not valid: {e}"),
-                                range,
+                                range.clone(),
                             )
                         })?;
                         let param = usize::try_from(index)
                             .ok()
                             .and_then(|index| params.get(index.checked_sub(1)?));
-                        part.text.push_str(param.map_or("", String::as_str));
+                        let value = param.map_or("", String::as_str);
+                        for (i, text) in value.split(':').enumerate() {
+                            if i > 0 {
+                                parts.push(finish(&mut part, range.end, range.start));
+                            }
+                            part.text.push_str(text);
+                        }
                     }
                 }
             }
@@ -480,6 +486,15 @@ mod tests {
         assert_eq!(
             expand("uprobe:$2:\"$1\"", &options),
             names(&["uprobe:/bin/sh:$1"])
+        );
+        let whole = ["i:ms".to_owned(), "7".to_owned()];
+        let options_of_whole = ParseOptions {
+            params: &whole,
+            ..ParseOptions::default()
+        };
+        assert_eq!(
+            expand("$1:$2", &options_of_whole),
+            names(&["interval:ms:7"])
         );
         assert_eq!(
             expand("interval:$3", &options),

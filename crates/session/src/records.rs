@@ -231,7 +231,7 @@ fn cat(path: &str, limit: u64, output: &mut Output) {
     match File::open(path).and_then(|f| f.take(limit).read_to_end(&mut contents)) {
         Ok(_) => output.cat(&contents),
         Err(e) => output.note(&format!(
-            "ERROR: failed to open file '{path}': {}\n",
+            "ERROR: failed to open file '{path}' ({})\n",
             plain(&e)
         )),
     }

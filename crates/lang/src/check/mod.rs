@@ -9,7 +9,7 @@ mod access;
 mod aggregate;
 mod arguments;
 mod binary;
-mod builtins;
+pub(crate) mod builtins;
 mod cast;
 mod coerce;
 mod dump;

@@ -5,14 +5,21 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::ast::{Import, Script};
+use crate::ast::{CItem, Import, Script};
 use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::options::Options;
 use crate::parser;
 use crate::span::{Source, SourceId, Sources};
+use crate::stdlib;
+
+use super::includes::{self, Header};
 
 /// Where imported files are read from.
 pub trait ImportFiles {
     fn read(&self, path: &Path) -> Result<String, String>;
+    fn exists(&self, path: &Path) -> bool {
+        self.read(path).is_ok()
+    }
     /// Files of a directory, not of those below it; `None` where the path is no directory.
     fn list(&self, path: &Path) -> Option<Vec<PathBuf>>;
     /// Whether anybody may change the directory that the file is in.
@@ -26,6 +33,10 @@ pub struct FileSystem;
 impl ImportFiles for FileSystem {
     fn read(&self, path: &Path) -> Result<String, String> {
         std::fs::read_to_string(path).map_err(|e| e.to_string())
+    }
+
+    fn exists(&self, path: &Path) -> bool {
+        path.is_file()
     }
 
     fn list(&self, path: &Path) -> Option<Vec<PathBuf>> {
@@ -54,6 +65,7 @@ pub fn load(
     root: SourceId,
     sources: &mut Sources,
     files: &dyn ImportFiles,
+    options: &Options,
     diags: &mut Diagnostics,
 ) -> Script {
     let text = sources
@@ -65,12 +77,21 @@ pub fn load(
     let mut loader = Loader {
         sources,
         files,
+        include_dirs: &options.include_dirs,
         diags,
         seen: HashSet::new(),
         merged: Script::default(),
     };
     let mut script = parser::parse(root, &text, loader.diags);
-    loader.imports(&script.imports, path.parent().unwrap_or(Path::new("")));
+    for header in &options.includes {
+        if let Err(e) = loader.header(header) {
+            let message = format!("cannot include `{}`: {e}", header.display());
+            loader.diags.push(Diagnostic::error("include", message));
+        }
+    }
+    let directory = path.parent().unwrap_or(Path::new(""));
+    loader.imports(&script.imports, directory);
+    script.c_items = loader.includes(script.c_items, directory);
     let mut merged = loader.merged;
     script.imports.clear();
     let config = script.config.take();
@@ -89,6 +110,7 @@ fn merge(into: &mut Script, from: Script) {
 struct Loader<'a> {
     sources: &'a mut Sources,
     files: &'a dyn ImportFiles,
+    include_dirs: &'a [PathBuf],
     diags: &'a mut Diagnostics,
     seen: HashSet<PathBuf>,
     merged: Script,
@@ -98,6 +120,9 @@ impl Loader<'_> {
     fn imports(&mut self, imports: &[Import], directory: &Path) {
         for import in imports {
             let path = directory.join(&import.path);
+            if stdlib::is_part(&import.path) {
+                continue;
+            }
             match self.files.list(&path) {
                 Some(entries) => {
                     let supported =
@@ -109,6 +134,59 @@ impl Loader<'_> {
                 None => self.file(&path, import),
             }
         }
+    }
+
+    /// The definitions with those of included headers in the places of the includes.
+    fn includes(&mut self, items: Vec<CItem>, directory: &Path) -> Vec<CItem> {
+        let mut all = Vec::new();
+        for item in items {
+            let CItem::Include { path, system, span } = item else {
+                all.push(item);
+                continue;
+            };
+            let beside = (!system).then_some(directory);
+            let found = includes::find(&path, beside, self.include_dirs, self.files);
+            let failure = match found {
+                Header::Known => continue,
+                Header::Missing => format!("'{path}' file not found"),
+                Header::File(file) => match self.header_items(&file) {
+                    Ok(items) => {
+                        all.extend(items);
+                        continue;
+                    }
+                    Err(e) => format!("cannot include `{}`: {e}", file.display()),
+                },
+            };
+            self.diags.push(
+                Diagnostic::error("include", failure)
+                    .at(span, "")
+                    .help("name its directory with -I"),
+            );
+        }
+        all
+    }
+
+    /// Takes in a header in front of the script.
+    fn header(&mut self, path: &Path) -> Result<(), String> {
+        let items = self.header_items(path)?;
+        self.merged.c_items.extend(items);
+        Ok(())
+    }
+
+    /// What a header defines, with all that it includes; nothing where it was taken in before.
+    fn header_items(&mut self, path: &Path) -> Result<Vec<CItem>, String> {
+        if !self.seen.insert(path.to_path_buf()) {
+            return Ok(Vec::new());
+        }
+        let text: Arc<str> = self.files.read(path)?.into();
+        let id = self.sources.add(Source {
+            name: path.display().to_string(),
+            text: text.clone(),
+            is_stdlib: false,
+            expanded_from: None,
+        });
+        let items = parser::parse_header(id, &text, self.diags);
+        Ok(self.includes(items, path.parent().unwrap_or(Path::new(""))))
     }
 
     fn file(&mut self, path: &Path, import: &Import) {
@@ -164,10 +242,11 @@ impl Loader<'_> {
         let id = self.sources.add(source);
         if name.ends_with(".h") {
             let items = parser::parse_header(id, &text, self.diags);
+            let items = self.includes(items, directory);
             self.merged.c_items.extend(items);
             return;
         }
-        let script = parser::parse(id, &text, self.diags);
+        let mut script = parser::parse(id, &text, self.diags);
         if let Some(config) = &script.config {
             self.diags.push(
                 Diagnostic::error("import", "an imported script cannot contain a config block")
@@ -176,6 +255,7 @@ impl Loader<'_> {
             );
         }
         self.imports(&script.imports, directory);
+        script.c_items = self.includes(script.c_items, directory);
         merge(&mut self.merged, script);
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use crate::ast::{Block, Expr, ExprKind, Ident, Macro, MacroParam};
+use crate::check::builtins;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::parser;
 use crate::span::Span;
@@ -42,7 +43,7 @@ pub struct MacroTable {
 #[derive(Debug)]
 pub enum Lookup<'m> {
     Found(&'m Definition),
-    /// No macro has that name, or none of the library's fits, whose name may be a built-in's too.
+    /// No macro has that name, or none fits, but the library or the language has the name as well.
     Absent,
     /// The script has the name, but not for these arguments; the closest definition.
     Mismatch(&'m Definition),
@@ -167,6 +168,9 @@ impl MacroTable {
         };
         if let Some(best) = visible().filter(fits).max_by_key(special) {
             return Lookup::Found(best);
+        }
+        if builtins::is_known(name) {
+            return Lookup::Absent;
         }
         let own = || visible().filter(|d| !d.is_stdlib);
         let distance = |d: &&Definition| d.item.params.len().abs_diff(args.len());

@@ -6,6 +6,7 @@
 mod body;
 mod config;
 mod imports;
+mod includes;
 mod macros;
 mod params;
 mod probes;
@@ -31,6 +32,8 @@ use macros::{Defines, MacroTable};
 pub struct Expansion {
     pub script: Expanded,
     pub named_params: Vec<NamedParam>,
+    /// The options as text, where the person asks for `--help` of the script: then there is nothing to run.
+    pub help: Option<String>,
 }
 
 /// Expands the script that is text `root` of `sources`. What is wrong goes to `diags`; the rest is there all the same,
@@ -43,7 +46,7 @@ pub fn expand(
     options: &Options,
     diags: &mut Diagnostics,
 ) -> Expansion {
-    let mut script = imports::load(root, &mut sources, files, diags);
+    let mut script = imports::load(root, &mut sources, files, options, diags);
     let library = stdlib::parse(&mut sources, diags);
     let settings = config::settle(script.config.as_ref(), options, diags);
 
@@ -102,6 +105,7 @@ pub fn expand(
     };
     Expansion {
         script,
+        help: params::help(&named_params, options),
         named_params,
     }
 }

@@ -152,13 +152,18 @@ impl ParamValue {
         let kind = match self {
             ParamValue::Bool(b) => ExprKind::Bool(b),
             ParamValue::Str(s) => ExprKind::Str(s),
+            // A literal of that size is of that type by itself.
+            ParamValue::Unsigned(n) if n > u64::from(u32::MAX) => int(n).kind,
             ParamValue::Unsigned(n) => cast("uint64", int(n)),
             ParamValue::Signed(n) if n < 0 => {
                 let minus = ExprKind::Unary {
                     op: UnaryOp::Minus,
                     expr: Box::new(int(n.unsigned_abs())),
                 };
-                cast("int64", Expr { kind: minus, span })
+                match i32::try_from(n) {
+                    Ok(_) => cast("int64", Expr { kind: minus, span }),
+                    Err(_) => minus,
+                }
             }
             ParamValue::Signed(n) => cast("int64", int(n.unsigned_abs())),
         };
@@ -298,7 +303,7 @@ fn given(param: &NamedParam, options: &Options, span: Span) -> Result<ParamValue
         return Ok(param.default.clone());
     };
     let wrong = |what: &str| {
-        let value = text.as_deref().unwrap_or("");
+        let value = text.as_deref().unwrap_or("true");
         let message = format!(
             "program command line option --{} {what} (value: {value})",
             param.name
@@ -310,24 +315,25 @@ fn given(param: &NamedParam, options: &Options, span: Span) -> Result<ParamValue
     let Some(text) = text else {
         return match param.default {
             ParamValue::Bool(_) => Ok(ParamValue::Bool(true)),
-            _ => wrong("requires a value"),
+            ParamValue::Str(_) => wrong("expects a string"),
+            ParamValue::Unsigned(_) | ParamValue::Signed(_) => wrong("expects an integer"),
         };
     };
     let number = integer(text);
     match (&param.default, number) {
-        (ParamValue::Bool(_), _) => match text.as_str() {
-            "true" | "1" => Ok(ParamValue::Bool(true)),
-            "false" | "0" => Ok(ParamValue::Bool(false)),
-            _ => wrong("invalid boolean"),
+        (ParamValue::Bool(_), _) => match text.to_ascii_lowercase().as_str() {
+            "true" | "yes" | "1" => Ok(ParamValue::Bool(true)),
+            "false" | "no" | "0" => Ok(ParamValue::Bool(false)),
+            _ => wrong("expects a boolean (e.g. 'true')"),
         },
         (ParamValue::Str(_), _) => Ok(ParamValue::Str(text.clone())),
-        (
-            ParamValue::Unsigned(_),
-            Some(Number {
-                value,
-                negative: false,
-            }),
-        ) => Ok(ParamValue::Unsigned(value)),
+        (ParamValue::Unsigned(_), Some(Number { value, negative })) => {
+            Ok(ParamValue::Unsigned(if negative {
+                value.wrapping_neg()
+            } else {
+                value
+            }))
+        }
         (_, Some(Number { value, negative })) => {
             let signed = if negative {
                 0i64.checked_sub_unsigned(value)
@@ -340,17 +346,46 @@ fn given(param: &NamedParam, options: &Options, span: Span) -> Result<ParamValue
     }
 }
 
+impl NamedParam {
+    /// The option with what it is for.
+    fn usage(&self) -> String {
+        match &self.description {
+            None => format!("--{}", self.name),
+            Some(text) => format!("--{}: {text}", self.name),
+        }
+    }
+}
+
+/// Whether the person asks for the options of the script instead of a run of it.
+fn is_help(name: &str) -> bool {
+    name == "help"
+}
+
+/// The options that a script declares, for a person who asks for them; `None` where nobody does.
+pub fn help(declared: &[NamedParam], options: &Options) -> Option<String> {
+    let known = |name: &str| declared.iter().any(|p| p.name == name);
+    options
+        .named
+        .iter()
+        .find(|(name, _)| is_help(name) && !known(name))?;
+    if declared.is_empty() {
+        return Some("no custom program options defined.".into());
+    }
+    let lines: Vec<String> = declared.iter().map(NamedParam::usage).collect();
+    Some(format!("expected program options:\n{}", lines.join("\n")))
+}
+
 /// Complains of options that the script does not declare.
 pub fn reject_unknown(declared: &[NamedParam], options: &Options, diags: &mut Diagnostics) {
     let known = |name: &str| declared.iter().any(|p| p.name == name);
     let unknown: Vec<String> = options
         .named
         .iter()
-        .filter(|(name, _)| !known(name))
+        .filter(|(name, _)| !known(name) && !is_help(name))
         .map(|(name, _)| format!("--{name}"))
         .collect();
     if !unknown.is_empty() {
-        let names: Vec<String> = declared.iter().map(|p| format!("--{}", p.name)).collect();
+        let names: Vec<String> = declared.iter().map(NamedParam::usage).collect();
         let message = format!(
             "unexpected program command line options: {}",
             unknown.join(", ")

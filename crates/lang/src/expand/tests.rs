@@ -5,7 +5,7 @@ use std::sync::Arc;
 use beetrace_probes::fixture::Fixture;
 
 use super::*;
-use crate::ast::{Probe, Script};
+use crate::ast::{Probe, Script, StmtKind};
 use crate::dump;
 use crate::span::Source;
 
@@ -219,6 +219,34 @@ fn named_parameters() {
         ]
     );
     assert_eq!(expansion.named_params.len(), 3);
+    let asked = Options {
+        named: vec![("help".into(), None), ("b".into(), Some("NO".into()))],
+        ..Options::default()
+    };
+    let (expansion, messages) = run(text, &asked, &[]);
+    assert_eq!(messages, [] as [String; 0]);
+    assert_eq!(
+        expansion.help.as_deref(),
+        Some("expected program options:\n--a\n--b\n--c")
+    );
+}
+
+#[test]
+fn places_in_macros_lead_to_their_calls() {
+    let text = "macro inner() { print(1); } macro outer() { inner(); } begin { outer(); }";
+    let (expansion, _) = run(text, &Options::default(), &[]);
+    let sources = &expansion.script.sources;
+    let outer = &expansion.script.probes[0].body.stmts[0];
+    let StmtKind::Block(outer) = &outer.kind else {
+        panic!("{outer:?}")
+    };
+    let StmtKind::Block(inner) = &outer.stmts[0].kind else {
+        panic!("{outer:?}")
+    };
+    let place = inner.stmts[0].span;
+    assert_eq!(sources.text(place), "print(1)");
+    let calls: Vec<&str> = sources.expansions(place).map(|s| sources.text(s)).collect();
+    assert_eq!(calls, ["inner()", "outer()"]);
 }
 
 #[test]
@@ -277,6 +305,44 @@ fn imports_come_first_and_once() {
             "cannot import `dir/no.bt`: no such file",
         ]
     );
+}
+
+#[test]
+fn headers_are_read_known_or_missing() {
+    let files = [
+        (
+            "dir/own.h",
+            "#include \"sub/more.h\"\nstruct Own { struct More m; };",
+        ),
+        ("dir/sub/more.h", "struct More { int x; };"),
+        ("inc/far.h", "#define FAR 7\nstruct Far { int y; };"),
+        ("inc/first.h", "struct First { int z; };"),
+    ];
+    let options = Options {
+        include_dirs: vec!["inc".into()],
+        includes: vec!["inc/first.h".into()],
+        ..Options::default()
+    };
+    let text = "#include <linux/sched.h>\n#include \"own.h\"\n#include <far.h>\n#include <far.h>\n\
+                struct Mine { int a; };\nbegin { print(FAR); }";
+    let (expansion, messages) = run(text, &options, &files);
+    assert_eq!(messages, [] as [String; 0]);
+    let names: Vec<&str> = expansion
+        .script
+        .c_items
+        .iter()
+        .filter_map(|i| match i {
+            CItem::Struct(s) => s.name.as_ref().map(|n| n.name.as_str()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(names, ["First", "More", "Own", "Far", "Mine"]);
+    let (_, messages) = run(
+        "#include <lol/no.h>\nbegin { }",
+        &Options::default(),
+        &files,
+    );
+    assert_eq!(messages, ["'lol/no.h' file not found"]);
 }
 
 #[test]

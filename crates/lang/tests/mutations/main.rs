@@ -32,6 +32,7 @@ fn check(text: &str) -> bool {
         name: "stdin".to_string(),
         text: text.into(),
         is_stdlib: false,
+        expanded_from: None,
     });
     let mut diags = Diagnostics::default();
     let script = parser::parse(id, text, &mut diags);

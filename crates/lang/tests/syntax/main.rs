@@ -16,6 +16,7 @@ fn parse(text: &str) -> (ast::Script, String) {
         name: "stdin".to_string(),
         text: text.into(),
         is_stdlib: false,
+        expanded_from: None,
     });
     let mut diags = Diagnostics::default();
     let script = parser::parse(SourceId(0), text, &mut diags);

@@ -118,6 +118,11 @@ const WORDS: &[&str] = &[
     "ustack",
 ];
 
+/// Whether the language itself has the name, as a word or as a function.
+pub(crate) fn is_known(name: &str) -> bool {
+    WORDS.contains(&name) || ARITY.iter().any(|(function, ..)| *function == name)
+}
+
 /// What a family says to a name: not mine, or an answer, which may be an error that it reported.
 pub(crate) type Answer = Option<Option<Val>>;
 
