@@ -345,7 +345,8 @@ impl<'a> Visit<'a> for Assigned<'_> {
     }
 }
 
-/// Whether an expression only computes: nothing it does would be missed if its result were never asked for, and it never leaves the probe.
+/// Whether an expression only computes: nothing it does would be missed if its result were never asked for, it never leaves
+/// the probe, and it calls nothing back.
 pub(super) fn is_plain(expr: &Expr) -> bool {
     let mut search = Plain(true);
     search.expr(expr);
@@ -363,7 +364,8 @@ impl<'a> Visit<'a> for Plain {
             | ExprKind::Find { .. }
             | ExprKind::MapLen(_)
             | ExprKind::Call(
-                Call::Signal { .. }
+                Call::Strstr { .. }
+                | Call::Signal { .. }
                 | Call::Override(_)
                 | Call::WriteUser { .. }
                 | Call::SkbOutput { .. },

@@ -465,6 +465,17 @@ impl<'u, 'p> Lower<'u, 'p> {
         self.scratch(size)
     }
 
+    /// Temporary memory on the stack, whatever room there is: helpers take the context of a callback from nowhere else.
+    pub(super) fn stack_temporary(&mut self, size: u32) -> Place {
+        let size = round_up(size);
+        let slot = match self.f.free.iter().position(|&(_, s)| s == size) {
+            Some(at) => self.f.free.swap_remove(at).0,
+            None => self.slot_for_var(size),
+        };
+        self.f.live.push((slot, size));
+        Place::slot(slot)
+    }
+
     /// A slot for a variable, whose share of the stack was planned before.
     pub(super) fn slot_for_var(&mut self, size: u32) -> Slot {
         let size = round_up(size);

@@ -1,6 +1,6 @@
 //! Are two values equal?
 
-use beetrace_isa::{AluOp, JmpOp, Size};
+use beetrace_isa::{AluOp, JmpOp, Size, Width};
 use beetrace_lang::typed::{Expr, ExprKind};
 use beetrace_lang::types::Type;
 
@@ -8,7 +8,7 @@ use super::{UNROLLED, word_at};
 use crate::ir::{Block, Value};
 use crate::lower::Result;
 use crate::lower::analysis::constant;
-use crate::lower::func::{Lower, Test};
+use crate::lower::func::{Lower, Test, round_up};
 use crate::lower::memory::Place;
 
 impl Lower<'_, '_> {
@@ -233,42 +233,73 @@ impl Lower<'_, '_> {
         right: &Expr,
         len: &Expr,
     ) -> Result<Value> {
-        let most = match constant(len) {
-            Some(n) => u32::try_from(n).unwrap_or(0),
-            None => self.unit.program.max_strlen,
-        };
-        let limit = most.min(self.unit.program.max_strlen).max(1);
+        let sizes = (self.unit.size_of(&left.ty), self.unit.size_of(&right.ty));
+        let known = constant(len).map(|n| u32::try_from(n).unwrap_or(0));
+        let most = sizes.0.min(sizes.1);
+        let limit = known.unwrap_or(most).min(most);
         let mark = self.mark();
-        let (from_left, from_right) = (self.bytes_of(left)?, self.bytes_of(right)?);
+        let values = [self.clean_place(left)?, self.clean_place(right)?];
         let wanted = self.scalar(len)?;
         let wanted = self.at_most(wanted, i64::from(limit))?;
-        let (a, b) = (self.temporary(limit), self.temporary(limit));
-        for (to, from) in [(a, from_left), (b, from_right)] {
-            self.zero(to, limit);
-            self.read_dynamic(to, from, wanted)?;
+        let room = round_up(limit.max(1));
+        let copies = [self.temporary(room), self.temporary(room)];
+        for (to, from) in copies.into_iter().zip(values) {
+            self.zero(to, room);
+            if known.is_some() {
+                self.copy(to, from, limit)?;
+            } else {
+                self.read_dynamic(to, from, wanted)?;
+            }
         }
-        let (end, params) = self.f.b.block(1);
-        self.each_offset(limit, 1, |l, at| {
+        let [a, b] = copies;
+        let (end, params) = self.f.b.block(2);
+        let zero = self.iconst(0);
+        self.each_offset(room, 8, |l, at| {
             let (a, b) = (l.moved(a, at), l.moved(b, at));
-            let (a, b) = (l.byte(a), l.byte(b));
+            let (a, b) = (
+                l.load_raw(a, Size::B8, false),
+                l.load_raw(b, Size::B8, false),
+            );
             let (on, _) = l.f.b.block(0);
-            let difference = l.binary(AluOp::Sub, a, b);
-            let zero = l.iconst(0);
-            l.f.b.branch(
+            l.f.b
+                .branch(JmpOp::Ne, Width::W64, a, b, (end, &[a, b]), (on, &[]));
+            l.f.b.switch_to(on);
+            Ok(())
+        })?;
+        self.f.b.jump(end, &[zero, zero]);
+        self.f.b.switch_to(end);
+        self.release(mark);
+        match params[..] {
+            [a, b] => self.first_difference(a, b),
+            _ => self.only(&params),
+        }
+    }
+
+    /// The difference of the lowest bytes of two words that differ.
+    fn first_difference(&mut self, left: Value, right: Value) -> Result<Value> {
+        let (end, params) = self.f.b.block(1);
+        let zero = self.iconst(0);
+        for byte in 0..8 {
+            let a = self.binary_imm(AluOp::Rsh, left, 8 * byte);
+            let b = self.binary_imm(AluOp::Rsh, right, 8 * byte);
+            let (a, b) = (
+                self.f.b.ext(Size::B1, false, a),
+                self.f.b.ext(Size::B1, false, b),
+            );
+            let difference = self.binary(AluOp::Sub, a, b);
+            let (on, _) = self.f.b.block(0);
+            self.f.b.branch(
                 JmpOp::Ne,
-                beetrace_isa::Width::W64,
+                Width::W64,
                 difference,
                 zero,
                 (end, &[difference]),
                 (on, &[]),
             );
-            l.f.b.switch_to(on);
-            Ok(())
-        })?;
-        let zero = self.iconst(0);
+            self.f.b.switch_to(on);
+        }
         self.f.b.jump(end, &[zero]);
         self.f.b.switch_to(end);
-        self.release(mark);
         self.only(&params)
     }
 }
