@@ -1,17 +1,9 @@
-//! Scripts that are almost right: a small corpus, changed at random.
+//! Scripts that are almost right: those of a corpus, changed at random.
 //!
 //! Any stage of the compiler can be fed with [`script`]; most of what comes out still parses in part.
 
 use proptest::prelude::*;
 use proptest::sample::select;
-
-/// Scripts that together use the whole grammar.
-pub(crate) const CORPUS: &[&str] = &[
-    include_str!("corpus/basics.bt"),
-    include_str!("corpus/types.bt"),
-    include_str!("corpus/control.bt"),
-    include_str!("corpus/text.bt"),
-];
 
 /// Pieces of the language, put in where they may not belong.
 const PIECES: &[&str] = &[
@@ -139,22 +131,28 @@ enum Change {
     Flood(f64, &'static str, usize),
 }
 
-fn change() -> impl Strategy<Value = Change> {
+fn change(texts: usize) -> impl Strategy<Value = Change> {
     let place = || 0.0..=1.0f64;
     prop_oneof![
         1 => place().prop_map(Change::Truncate),
         4 => (place(), 1..40usize).prop_map(|(at, n)| Change::Drop(at, n)),
         2 => (place(), 1..40usize).prop_map(|(at, n)| Change::Repeat(at, n)),
         8 => (place(), select(PIECES)).prop_map(|(at, p)| Change::Insert(at, p)),
-        2 => (place(), 0..CORPUS.len(), place()).prop_map(|(at, n, from)| Change::Splice(at, n, from)),
+        2 => (place(), 0..texts, place()).prop_map(|(at, n, from)| Change::Splice(at, n, from)),
         1 => (place(), select(PIECES), 2..400usize).prop_map(|(at, p, n)| Change::Flood(at, p, n)),
     ]
 }
 
 /// A script of the corpus with some changes, or a heap of pieces.
-pub(crate) fn script() -> impl Strategy<Value = String> {
-    let changed = (select(CORPUS), prop::collection::vec(change(), 1..6))
-        .prop_map(|(text, changes)| changes.iter().fold(text.to_string(), |t, c| apply(&t, c)));
+pub(crate) fn script(corpus: &'static [&'static str]) -> impl Strategy<Value = String> {
+    let changed = (
+        select(corpus),
+        prop::collection::vec(change(corpus.len()), 1..6),
+    )
+        .prop_map(move |(text, changes)| {
+            let apply = |t: String, c| apply(&t, c, corpus);
+            changes.iter().fold(text.to_string(), apply)
+        });
     let heap = prop::collection::vec(select(PIECES), 0..60);
     prop_oneof![
         9 => changed,
@@ -162,7 +160,7 @@ pub(crate) fn script() -> impl Strategy<Value = String> {
     ]
 }
 
-fn apply(text: &str, change: &Change) -> String {
+fn apply(text: &str, change: &Change, corpus: &[&str]) -> String {
     let at = |place: f64| boundary(text, (text.len() as f64 * place) as usize);
     let range = |place: f64, len: usize| {
         let start = at(place);
@@ -182,7 +180,7 @@ fn apply(text: &str, change: &Change) -> String {
             format!("{}{piece}{}", &text[..at(place)], &text[at(place)..])
         }
         Change::Splice(place, other, from) => {
-            let other = CORPUS[other];
+            let other = corpus[other];
             let from = boundary(other, (other.len() as f64 * from) as usize);
             format!("{}{}", &text[..at(place)], &other[from..])
         }
