@@ -366,3 +366,20 @@ impl<'a> Analysis<'a> {
         wanted
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_goes_to_the_first_gap_that_holds_it() {
+        assert_eq!(lowest(8, 8, &[]), 8);
+        assert_eq!(lowest(8, 8, &[(8, 8)]), 16);
+        assert_eq!(lowest(8, 8, &[(8, 8), (24, 8)]), 16);
+        assert_eq!(lowest(16, 8, &[(8, 8), (24, 8)]), 40);
+        assert_eq!(lowest(4, 4, &[(8, 4)]), 4);
+        // Alignment counts from `r10`, which is aligned.
+        assert_eq!(lowest(5, 8, &[]), 8);
+        assert_eq!(lowest(8, 8, &[(5, 5)]), 16);
+    }
+}

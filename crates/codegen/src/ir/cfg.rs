@@ -218,3 +218,58 @@ fn postorder(function: &Function) -> Vec<Block> {
     order.reverse();
     order
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::parse::parse;
+    use super::*;
+
+    /// A loop in a loop, with a way around both, and a block that is never reached.
+    fn cfg() -> Cfg {
+        let text = "fn \"f\" entry(v0) {
+            block0:
+              br eq.64 v0, v0, block1, block5
+            block1:
+              jump block2
+            block2:
+              br eq.64 v0, v0, block2, block3
+            block3:
+              br eq.64 v0, v0, block1, block4
+            block4:
+              jump block5
+            block5:
+              ret v0
+            block6:
+              jump block5
+            }";
+        Cfg::new(&parse(text).expect("IR").functions[0])
+    }
+
+    #[test]
+    fn dominators() {
+        let cfg = cfg();
+        let idom = (0..7).map(|b| cfg.idom(Block(b)).map(|d| d.0));
+        let expected = [None, Some(0), Some(1), Some(2), Some(3), Some(0), None];
+        assert_eq!(idom.collect::<Vec<_>>(), expected);
+        assert!(cfg.dominates(Block(1), Block(4)) && cfg.dominates(Block(4), Block(4)));
+        assert!(!cfg.dominates(Block(4), Block(5)) && !cfg.dominates(Block(0), Block(6)));
+        assert!(!cfg.is_reached(Block(6)));
+    }
+
+    #[test]
+    fn loops_nest() {
+        let cfg = cfg();
+        let depths: Vec<u32> = (0..7).map(|b| cfg.depth(Block(b))).collect();
+        assert_eq!(depths, [0, 1, 2, 1, 0, 0, 0]);
+        let loops = cfg.loops();
+        assert_eq!(loops[0], [Block(1), Block(3), Block(2)]);
+        assert_eq!(loops[1], [Block(2)]);
+    }
+
+    #[test]
+    fn predecessors_are_those_that_are_reached() {
+        let mut preds = cfg().preds[5].clone();
+        preds.sort_unstable();
+        assert_eq!(preds, [Block(0), Block(4)]);
+    }
+}

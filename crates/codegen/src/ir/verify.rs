@@ -296,3 +296,97 @@ fn blocks(function: &Function) -> impl Iterator<Item = (Block, &super::BlockData
 fn end_name(block: Block) -> String {
     format!("end of block{}", block.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::parse::parse;
+    use super::*;
+
+    /// The complaint about a function of these slots and blocks.
+    fn problem(body: &str) -> String {
+        let text = format!("fn \"f\" entry(v0) {{\n{body}\n}}");
+        match parse(&text).map(|m| verify(&m)) {
+            Ok(Ok(())) => "none".into(),
+            Ok(Err(error)) => error.to_string(),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn definitions_come_first() {
+        assert_eq!(
+            problem("block0:\nv1 = add.64 v0, v2\nv2 = const 1\nret v1"),
+            "f, block0, instruction 0: v2 is used where its definition does not dominate"
+        );
+        assert_eq!(
+            problem(
+                "block0:\nbr eq.64 v0, v0, block1, block2\nblock1:\nv1 = const 1\njump block2\n\
+                 block2:\nret v1"
+            ),
+            "f, end of block2: v1 is used where its definition does not dominate"
+        );
+        assert_eq!(
+            problem("block0:\nv1 = const 1\nv1 = const 2\nret v1"),
+            "f, block0, instruction 1: v1 is defined twice"
+        );
+    }
+
+    #[test]
+    fn a_loop_may_use_what_it_defined_before() {
+        assert_eq!(
+            problem(
+                "block0:\njump block1(v0)\nblock1(v1):\nv2 = add.64 v1, v0\n\
+                 br lt.64 v2, v0, block1(v2), block2\nblock2:\nret v2"
+            ),
+            "none"
+        );
+    }
+
+    #[test]
+    fn what_is_named_exists() {
+        assert_eq!(
+            problem("block0:\njump block7"),
+            "f, end of block0: block7 does not exist"
+        );
+        assert_eq!(
+            problem("block0:\njump block1(v0)\nblock1:\nret v0"),
+            "f, end of block0: block1 takes 0 arguments, not 1"
+        );
+        assert_eq!(
+            problem("block0:\nv1 = slotaddr ss0+0\nret v1"),
+            "f, block0, instruction 0: ss0 does not exist"
+        );
+        assert_eq!(
+            problem("block0:\nv1 = call fn3(v0)\nret v1"),
+            "f, block0, instruction 0: fn3 does not exist"
+        );
+        assert_eq!(
+            problem("block0:\nv1 = call fn0(v0, v0)\nret v1"),
+            "f, block0, instruction 0: fn0 takes 1 arguments, not 2"
+        );
+    }
+
+    #[test]
+    fn operations_have_their_shapes() {
+        assert_eq!(
+            problem("block0(v1):\nret v1"),
+            "f, signature: the entry block has parameters"
+        );
+        assert_eq!(
+            problem("block0:\nadd.64 v0, v0\nret v0"),
+            "f, block0, instruction 0: the instruction defines no value, or must define one"
+        );
+        assert_eq!(
+            problem("block0:\nv1 = cmpxchg.64 v0+0, v0\nret v1"),
+            "f, block0, instruction 0: an atomic operation is 4 or 8 bytes wide, and no compare-and-exchange"
+        );
+        assert_eq!(
+            problem("block0:\nv1 = call 5(v0, v0, v0, v0, v0, v0)\nret v1"),
+            "f, block0, instruction 0: more than five parameters or arguments"
+        );
+        assert_eq!(
+            problem("ss0 = slot 8 align 3\nblock0:\nret v0"),
+            "f, signature: a slot's alignment is 1, 2, 4 or 8"
+        );
+    }
+}

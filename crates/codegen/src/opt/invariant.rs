@@ -15,6 +15,10 @@ pub(crate) fn hoist_invariants(function: &mut Function) -> bool {
     let cfg = Cfg::new(function);
     let mut changed = false;
     for blocks in cfg.loops().into_iter().rev() {
+        // Nothing comes before the entry.
+        if blocks[0] == Block(0) {
+            continue;
+        }
         changed |= hoist(function, &cfg, &blocks);
     }
     changed
@@ -169,6 +173,16 @@ mod tests {
              v6 = add.64 v3, v5
              jump block1(v6)
              block3:
+             ret v1";
+        check(&[hoist_invariants], text, text);
+    }
+
+    #[test]
+    fn a_loop_around_the_entry_keeps_what_it_has() {
+        let text = "block0:
+             v1 = call.pure get_current_pid_tgid()
+             br lt.64 v1, v0, block0, block1
+             block1:
              ret v1";
         check(&[hoist_invariants], text, text);
     }
