@@ -59,7 +59,9 @@ fn create(
     );
     let flags = match definition.role {
         _ if read_only => F_RDONLY_PROG,
-        MapRole::Frames { build_id: true } => F_STACK_BUILD_ID,
+        MapRole::Frames { build_id: true } if definition.kind == MapKind::StackTrace => {
+            F_STACK_BUILD_ID
+        }
         _ => 0,
     };
     let (key_size, value_size, max_entries) = match definition.kind {

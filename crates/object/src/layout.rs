@@ -124,7 +124,7 @@ pub struct BitField {
 }
 
 /// A stack value is 16 bytes: `u64` id, `u32` process id (zero for a kernel stack), `u32` frames.
-/// The id finds the frames in the map `frames`; an id of `u64::MAX` says that the stack could not be taken.
+/// The id finds the frames, see [`StackLayout::place`]; an id of `u64::MAX` says that the stack could not be taken.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StackLayout {
     pub user: bool,
@@ -133,6 +133,18 @@ pub struct StackLayout {
     pub limit: u32,
     /// The map that holds the frames, by its index in `Object::maps`.
     pub frames: u32,
+}
+
+impl StackLayout {
+    /// Where the frames of an id are: the map's index in `Object::maps`, and the key. Ids with the highest bit are keys of the
+    /// hash behind the map of stacks, which keeps the stacks whose bucket another had taken.
+    pub fn place(&self, id: u64) -> (u32, Vec<u8>) {
+        if id >> 63 == 0 {
+            (self.frames, (id as u32).to_ne_bytes().to_vec())
+        } else {
+            (self.frames.saturating_add(1), id.to_ne_bytes().to_vec())
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -400,7 +400,8 @@ pub fn fetch_stacks(
         Layout::Stack(stack) => {
             let id = read_uint(data, 0, 8);
             if !resolve.has_frames(stack.frames, id) {
-                let frames = engine.lookup(MapId(stack.frames), &(id as u32).to_ne_bytes())?;
+                let (map, key) = stack.place(id);
+                let frames = engine.lookup(MapId(map), &key)?;
                 resolve.add_frames(stack.frames, id, frames.unwrap_or_default());
             }
             Ok(())

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use beetrace_isa::{AluOp, JmpOp, Size, Width, helper};
 use beetrace_lang::span::Span;
 use beetrace_lang::typed::{Probe, VarId};
+use beetrace_lang::types::StackType;
 use beetrace_object::{Loss, Map, MapKind, MapRole, ProgramKind, Signature};
 
 use super::analysis::ProbeFacts;
@@ -46,6 +47,8 @@ pub(super) struct Lower<'u, 'p> {
     others: Vec<Option<Growing>>,
     /// What tells of a helper's failure, by the loss that it counts.
     pub(super) failures: Vec<(Option<Loss>, FuncId)>,
+    /// What keeps stacks whose bucket is taken, by their type.
+    pub(super) stacks: Vec<(StackType, FuncId)>,
     scratch: Scratch,
 }
 
@@ -66,6 +69,8 @@ pub(super) struct Growing {
     live: Vec<(Slot, u32)>,
     stack_used: u32,
     scratch: Option<Value>,
+    /// What it returns where there is no scratch memory.
+    pub(super) failed: i64,
 }
 
 /// Where `break` and `continue` go.
@@ -117,6 +122,7 @@ pub(super) fn lower_probe<'p>(unit: &mut Unit<'p>, probe: &'p Probe, index: u32)
         f: Growing::new(&probe.name, Signature::Entry, 1, FuncId(0)),
         others: Vec::new(),
         failures: Vec::new(),
+        stacks: Vec::new(),
         scratch: Scratch::default(),
     };
     lower.place_vars();
@@ -144,6 +150,7 @@ impl Growing {
             live: Vec::new(),
             stack_used: 0,
             scratch: None,
+            failed: 1,
         }
     }
 }
@@ -191,8 +198,8 @@ impl<'u, 'p> Lower<'u, 'p> {
         let empty = Growing::new("", Signature::Entry, 1, FuncId(0));
         let entry = std::mem::replace(&mut self.f, empty);
         let others = std::mem::take(&mut self.others);
-        let mut functions = vec![self.close(entry, self.exit_value())];
-        functions.extend(others.into_iter().flatten().map(|f| self.close(f, 1)));
+        let mut functions = vec![self.close(entry)];
+        functions.extend(others.into_iter().flatten().map(|f| self.close(f)));
         Ok(Module { functions })
     }
 
@@ -241,7 +248,12 @@ impl<'u, 'p> Lower<'u, 'p> {
     }
 
     /// Writes a function's first block: where it needs scratch memory, that looks it up.
-    fn close(&self, f: Growing, failed: i64) -> Function {
+    fn close(&self, f: Growing) -> Function {
+        let failed = if f.id == FuncId(0) {
+            self.exit_value()
+        } else {
+            f.failed
+        };
         let mut b = f.b;
         b.switch_to(Block(0));
         let Some((base, map)) = f.scratch.zip(self.scratch.map) else {

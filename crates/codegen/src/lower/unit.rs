@@ -18,8 +18,10 @@ use crate::target::Target;
 const RING_BYTES: u32 = 256 * 1024;
 /// Bytes of a row of a table of strings.
 const TABLE_ROW: u32 = 64;
-/// Buckets of a map of stacks.
+/// Buckets of a map of stacks, each for one stack.
 const STACK_BUCKETS: u32 = 8192;
+/// Stacks that found their bucket taken by another.
+const MORE_STACKS: u32 = 2048;
 /// Bytes that the kernel gives a per-CPU value at the most (`PCPU_MIN_UNIT_SIZE`).
 pub(super) const PER_CPU_LIMIT: u32 = 32 * 1024;
 
@@ -305,7 +307,7 @@ impl<'p> Unit<'p> {
         index
     }
 
-    /// The map that keeps the frames of stacks of a type.
+    /// The map that keeps the frames of stacks of a type; the one behind it keeps those that find no place there.
     pub(super) fn frames_map(&mut self, stack: StackType) -> u32 {
         let frames = Frames {
             build_id: stack.mode == StackMode::BuildId,
@@ -315,15 +317,24 @@ impl<'p> Unit<'p> {
             return index;
         }
         let frame_size = if frames.build_id { 32 } else { 8 };
+        let role = MapRole::Frames {
+            build_id: frames.build_id,
+        };
         let index = self.add_map(Map {
             name: format!("stacks_{}", frames.limit),
             kind: MapKind::StackTrace,
             key_size: 4,
             value_size: frames.limit * frame_size,
             max_entries: STACK_BUCKETS,
-            role: MapRole::Frames {
-                build_id: frames.build_id,
-            },
+            role: role.clone(),
+        });
+        self.add_map(Map {
+            name: format!("more_{}", frames.limit),
+            kind: MapKind::Hash,
+            key_size: 8,
+            value_size: frames.limit * frame_size,
+            max_entries: MORE_STACKS,
+            role,
         });
         self.frames.insert(frames, index);
         index

@@ -43,6 +43,7 @@ fn typed(text: &str) -> Program {
         name: "stdin".into(),
         text: text.into(),
         is_stdlib: false,
+        expanded_from: None,
     });
     let world = Fixture::new();
     let mut diags = Diagnostics::default();
