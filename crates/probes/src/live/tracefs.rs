@@ -19,8 +19,19 @@ pub(super) fn root() -> &'static Path {
             .map(PathBuf::from)
             .find(|root| root.join("events").exists())
             .or_else(|| mounted(&fs::read_to_string("/proc/self/mounts").ok()?))
-            .unwrap_or_else(|| ROOTS[0].into())
+            .unwrap_or_else(|| {
+                mount(ROOTS[0]);
+                ROOTS[0].into()
+            })
     })
+}
+
+/// Mounts tracefs at the place that the kernel keeps for it, as init systems do. Where that is not allowed, whoever reads
+/// there next says so.
+fn mount(place: &str) {
+    use rustix::mount::{MountFlags, mount};
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    let _ = mount("tracefs", place, "tracefs", flags, None);
 }
 
 fn mounted(mounts: &str) -> Option<PathBuf> {
