@@ -66,6 +66,7 @@ fn compiles(text: &str) -> Result<(), String> {
         name: "stdin".into(),
         text: text.into(),
         is_stdlib: false,
+        expanded_from: None,
     };
     let root = sources.add(source);
     let options = Options {
