@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use beetrace_btf::{Btf, Kind, Type, TypeId};
-use beetrace_object::{Event, ProgramKind};
+use beetrace_object::{BtfTarget, Event, ProgramKind};
 
 use crate::attach_point::{AttachPoint, ParseError, Parts, Target};
 use crate::fentry::btfs;
@@ -241,18 +241,19 @@ pub(crate) fn resolve_raw(
         for (module, btf) in btfs(world, &modules) {
             let found = raw_prototypes(&btf).into_iter();
             let found = found.filter(|(name, _)| names.matches(name));
-            places.extend(found.map(|(name, params)| (module.clone(), name, params)));
+            places.extend(found.map(|(name, params)| (module.clone(), name, params, None)));
         }
     } else {
         for (module, btf) in btfs(world, &modules) {
             if let Some(params) = raw_prototype(&btf, name) {
-                places.push((module, name.to_owned(), params));
+                let typed = typed_prototype(&btf, name, &params);
+                places.push((module, name.to_owned(), params, typed));
             }
         }
         if places.is_empty() && world.btf().is_none() {
             // Nothing here knows the raw tracepoints; the kernel does.
             let module = Some(module.to_owned()).filter(|m| !has_wildcard(m) && m != "vmlinux");
-            places.push((module, name.to_owned(), Vec::new()));
+            places.push((module, name.to_owned(), Vec::new(), None));
         }
         if places.is_empty() && !has_wildcard(module) {
             return Err(ResolveError::no_match(point.provider, module, name));
@@ -260,7 +261,17 @@ pub(crate) fn resolve_raw(
     }
     Ok(places
         .into_iter()
-        .map(|(module, name, params)| {
+        .map(|(module, name, params, typed)| {
+            let btf = typed.map(|type_id| BtfTarget {
+                module: module.clone(),
+                type_id,
+            });
+            // A program that knows its arguments' types reads what they point to without a helper, but it is bound to the
+            // one tracepoint.
+            let kind = match &btf {
+                Some(_) => ProgramKind::Tracing,
+                None => ProgramKind::RawTracepoint,
+            };
             let shown = match &point.label {
                 Some(label) => label.clone(),
                 None => format!(
@@ -271,8 +282,8 @@ pub(crate) fn resolve_raw(
             };
             Match::new(
                 shown,
-                Event::RawTracepoint { name, btf: None },
-                ProgramKind::RawTracepoint,
+                Event::RawTracepoint { name, btf },
+                kind,
                 Context::Arguments,
                 Arguments::Btf {
                     module,
@@ -308,6 +319,29 @@ fn raw_prototype(btf: &Btf, name: &str) -> Option<Vec<BtfParam>> {
             _ => None,
         },
     }
+}
+
+/// The type that a program of typed arguments names, where the kernel lets it read each of them: before Linux 6.16 a pointer to
+/// a pointer makes the verifier refuse the argument.
+fn typed_prototype(btf: &Btf, name: &str, params: &[BtfParam]) -> Option<u32> {
+    let typedef = btf
+        .find(Kind::Typedef, &format!("{TYPEDEF}{name}"))
+        .filter(|id| *id >= btf.first_id())?;
+    let is_plain = |id| {
+        let resolved = btf.resolve(TypeId(id)).and_then(|id| btf.get(id));
+        match resolved {
+            Ok(Type::Int(_) | Type::Enum(_) | Type::Enum64(_)) => true,
+            Ok(Type::Ptr { target }) => matches!(
+                btf.resolve(target).and_then(|id| btf.get(id)),
+                Ok(Type::Void | Type::Int(_) | Type::Struct(_))
+            ),
+            _ => false,
+        }
+    };
+    params
+        .iter()
+        .all(|param| is_plain(param.type_id))
+        .then_some(typedef.0)
 }
 
 fn params_behind(btf: &Btf, pointer: TypeId) -> Option<Vec<BtfParam>> {
