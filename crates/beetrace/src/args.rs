@@ -93,7 +93,7 @@ pub struct Args {
     pub bench: bool,
 
     /// Run only probes whose name matches a regular expression, and those that begin and end the run
-    #[arg(long, value_name = "REGEX")]
+    #[arg(long, value_name = "REGEX", value_parser = regex)]
     pub probe_filter: Option<Regex>,
 
     /// Wake USDT probes of every process that maps the file; this is always so where the kernel counts semaphores
@@ -260,10 +260,18 @@ impl Args {
     }
 }
 
+fn regex(text: &str) -> Result<Regex, String> {
+    Regex::new(text).map_err(|e| format!("Invalid --probe-filter regex: {e}"))
+}
+
 /// What is wrong with the arguments, and how they go.
 fn complaint(text: &str) -> String {
     let what = text.split("\nUsage:").next().unwrap_or(text);
     let what = what.trim_end();
+    let what = what
+        .strip_suffix("For more information, try '--help'.")
+        .unwrap_or(what)
+        .trim_end();
     let what = what.strip_prefix("error: ").unwrap_or(what);
     format!("ERROR: {what}\n\nUSAGE:\n    {USAGE}\n\nFor more information, try '--help'.\n")
 }

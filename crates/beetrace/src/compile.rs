@@ -46,6 +46,10 @@ pub fn front_end(
         return Err(Reported);
     }
     let sources = expansion.script.sources.clone();
+    if expansion.script.probes.is_empty() && !diags.has_errors() {
+        report::diagnostics(&diags, &sources, !args.no_warnings);
+        return Err(report::no_probes());
+    }
     let program = check::check(expansion.script, world, options, &mut diags);
     report::diagnostics(&diags, &sources, !args.no_warnings);
     match program {

@@ -44,9 +44,15 @@ pub fn hint(message: impl std::fmt::Display) {
     write(&format!("HINT: {message}\n"));
 }
 
-/// For `-v`.
+/// A plain line.
 pub fn info(message: impl std::fmt::Display) {
     write(&format!("{message}\n"));
+}
+
+/// There is nothing that could happen.
+pub fn no_probes() -> Reported {
+    info("No probes to attach");
+    Reported
 }
 
 /// The compiler's own limits: a program that does not fit.
@@ -73,11 +79,15 @@ pub fn run_error(e: &RunError, object: &Object, verbose: bool) -> Reported {
                 hint("run with -v to see the verifier's own log");
             }
         }
-        RunError::Engine(Error::Attach {
-            help: Some(help), ..
-        }) => {
+        RunError::Attach { source, .. } => {
+            error(source);
+            if let Error::Attach {
+                help: Some(help), ..
+            } = source
+            {
+                hint(help);
+            }
             error(e);
-            hint(help);
         }
         _ => error(e),
     }

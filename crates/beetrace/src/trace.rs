@@ -54,6 +54,9 @@ pub fn trace(args: &Args) -> Result<ExitCode, Reported> {
             });
         }
         object.programs.retain(|p| !p.probes.is_empty());
+        if object.programs.is_empty() {
+            return Err(report::no_probes());
+        }
     }
     if let Some(path) = &args.emit_elf {
         let bytes = beetrace_object::elf::write(&object).map_err(Reported::error)?;

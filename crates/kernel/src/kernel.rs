@@ -256,6 +256,10 @@ impl Engine for Kernel {
                 programs.push(program);
             }
         }
+        let programs = plan::in_order(programs, |program| {
+            let probes = self.programs.get(program).map_or(&[][..], |p| &p.probes);
+            probes.iter().any(|p| plan::is_last_first(&p.event))
+        });
         for program in programs {
             // Where in `probes` those of this program are.
             let mine: Vec<(usize, usize)> = probes

@@ -13,6 +13,20 @@ pub(crate) struct Group {
     pub(crate) multi: bool,
 }
 
+/// Whether the kernel calls the program that was attached last first, where several are at one place
+/// (`consumer_add` in kernel/events/uprobes.c).
+pub(crate) fn is_last_first(event: &Event) -> bool {
+    matches!(event, Event::Uprobe(_) | Event::Usdt(_))
+}
+
+/// The order in which programs are attached, so that they run in the order given: those that the kernel calls last first
+/// are turned round.
+pub(crate) fn in_order(programs: Vec<usize>, is_last_first: impl Fn(usize) -> bool) -> Vec<usize> {
+    let (turned, mut all): (Vec<_>, Vec<_>) = programs.into_iter().partition(|p| is_last_first(*p));
+    all.extend(turned.into_iter().rev());
+    all
+}
+
 /// Puts the `wanted` probes of a program into groups, in the order of their first.
 pub(crate) fn groups(probes: &[ProbeSpec], wanted: impl Iterator<Item = usize>) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
@@ -110,6 +124,12 @@ mod tests {
                 is_return: false,
             },
         }
+    }
+
+    #[test]
+    fn programs_at_user_places_are_attached_backwards() {
+        let order = in_order(vec![0, 1, 2, 3, 4], |p| p % 2 == 0);
+        assert_eq!(order, [1, 3, 4, 2, 0]);
     }
 
     #[test]

@@ -210,6 +210,20 @@ pub(crate) fn binaries(
     Ok((found.into_iter().take(1).collect(), Some(warning)))
 }
 
+/// The files of an attach point. One by address may be of any format where nobody minds what is at that place.
+fn files(
+    place: &UprobePlace,
+    world: &dyn World,
+    options: &ResolveOptions,
+) -> Result<(Vec<PathBuf>, Option<String>), ResolveError> {
+    let path = Path::new(&place.binary);
+    if matches!(place.function, Function::Address(_)) && options.allow_unsafe && world.is_file(path)
+    {
+        return Ok((vec![path.to_owned()], None));
+    }
+    binaries("uprobe", &place.binary, world, options)
+}
+
 pub(crate) fn check(
     point: &AttachPoint,
     place: &UprobePlace,
@@ -226,7 +240,7 @@ pub(crate) fn check(
             point.provider
         )));
     }
-    let (_, warning) = binaries("uprobe", &place.binary, world, options)?;
+    let (_, warning) = files(place, world, options)?;
     Ok(warning.into_iter().collect())
 }
 
@@ -236,7 +250,7 @@ pub(crate) fn resolve(
     world: &dyn World,
     options: &ResolveOptions,
 ) -> Result<Vec<Match>, ResolveError> {
-    let (paths, _) = binaries("uprobe", &place.binary, world, options)?;
+    let (paths, _) = files(place, world, options)?;
     let probe = Prober {
         point,
         place,
@@ -301,7 +315,7 @@ impl Prober<'_> {
         self.check_bounds(&symbol, offset)?;
         let place = self.file_offset(path, binary.as_ref(), &symbol, offset)?;
         Ok(self.found(
-            binary.as_ref(),
+            binary.path(),
             &UprobePlace {
                 binary: path.display().to_string(),
                 ..self.place.clone()
@@ -325,7 +339,17 @@ impl Prober<'_> {
     }
 
     fn address(&self, path: &Path, address: u64) -> Result<Match, ResolveError> {
-        let binary = self.world.binary(path)?;
+        let place = UprobePlace {
+            binary: path.display().to_string(),
+            ..self.place.clone()
+        };
+        let binary = match self.world.binary(path) {
+            Ok(binary) => binary,
+            Err(_) if self.options.allow_unsafe => {
+                return Ok(self.found(path, &place, vec![raw(address)]));
+            }
+            Err(e) => return Err(e.into()),
+        };
         let symbols = binary.symbols()?;
         let around = symbols
             .iter()
@@ -342,11 +366,9 @@ impl Prober<'_> {
                 }
                 self.file_offset(path, binary.as_ref(), symbol, offset)?
             }
-            None if self.options.allow_unsafe => UprobeTarget {
-                symbol: String::new(),
-                offset: binary.file_offset(address).unwrap_or(address),
-                ref_ctr_offset: 0,
-            },
+            None if self.options.allow_unsafe => {
+                raw(binary.file_offset(address).unwrap_or(address))
+            }
             None => {
                 return Err(ResolveError::attach(format!(
                     "Could not resolve address: {}:{address:#x}",
@@ -354,14 +376,7 @@ impl Prober<'_> {
                 )));
             }
         };
-        Ok(self.found(
-            binary.as_ref(),
-            &UprobePlace {
-                binary: path.display().to_string(),
-                ..self.place.clone()
-            },
-            vec![target],
-        ))
+        Ok(self.found(binary.path(), &place, vec![target]))
     }
 
     /// All functions of one file that a pattern means.
@@ -388,7 +403,7 @@ impl Prober<'_> {
             return Ok(Vec::new());
         }
         if !self.options.split && self.world.supports(Feature::UprobeMulti) {
-            return Ok(vec![self.found(binary, &shown, targets)]);
+            return Ok(vec![self.found(binary.path(), &shown, targets)]);
         }
         Ok(targets
             .into_iter()
@@ -400,7 +415,7 @@ impl Prober<'_> {
                     },
                     ..shown.clone()
                 };
-                self.found(binary, &place, vec![target])
+                self.found(binary.path(), &place, vec![target])
             })
             .collect())
     }
@@ -430,7 +445,7 @@ impl Prober<'_> {
         })
     }
 
-    fn found(&self, binary: &dyn Binary, place: &UprobePlace, targets: Vec<UprobeTarget>) -> Match {
+    fn found(&self, path: &Path, place: &UprobePlace, targets: Vec<UprobeTarget>) -> Match {
         let provider = self.point.provider;
         let name = match &self.point.label {
             Some(label) => label.clone(),
@@ -439,7 +454,7 @@ impl Prober<'_> {
         Match::new(
             name,
             Event::Uprobe(Uprobe {
-                path: binary.path().to_owned(),
+                path: path.to_owned(),
                 targets,
                 is_return: provider.is_return(),
                 pid: self.options.pid.or_else(|| self.world.target_pid()),
@@ -452,6 +467,15 @@ impl Prober<'_> {
                 Arguments::Registers
             },
         )
+    }
+}
+
+/// A place in a file that no symbol names.
+fn raw(offset: u64) -> UprobeTarget {
+    UprobeTarget {
+        symbol: String::new(),
+        offset,
+        ref_ctr_offset: 0,
     }
 }
 

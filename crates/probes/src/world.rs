@@ -111,6 +111,10 @@ pub trait World {
     fn binary(&self, path: &Path) -> Result<Arc<dyn Binary>, WorldError>;
     /// Where the dynamic linker or the shell would find it: a path, a library (`libc`, `libc.so.6`), a command; wildcards give many.
     fn find_binaries(&self, name: &str) -> Result<Vec<PathBuf>, WorldError>;
+    /// Whether there is a file that code may be in, of whatever format.
+    fn is_file(&self, path: &Path) -> bool {
+        self.binary(path).is_ok()
+    }
     /// Files that a process has mapped, its executable first, as `/proc/PID/root/…`.
     fn mapped_binaries(&self, pid: u32) -> Result<Vec<PathBuf>, WorldError>;
     /// Files that any process has mapped as code.

@@ -276,6 +276,7 @@ const NO_ENTRY: i32 = -2;
 
 fn helper_failed(object: &Object, helper: u32, result: i32, span: SourceSpan, output: &mut Output) {
     let name = beetrace_isa::helper_name(helper).unwrap_or("unknown");
+    let name = name.strip_prefix("bpf_").unwrap_or(name);
     let reason = plain(&std::io::Error::from_raw_os_error(result.wrapping_neg()));
     let text = match (helper, result) {
         (MAP_UPDATE_ELEM, TOO_BIG) => {

@@ -55,6 +55,10 @@ pub struct Finished {
 pub enum RunError {
     #[error(transparent)]
     Engine(#[from] Error),
+    #[error(
+        "Unable to attach probe: {name}. If this is expected, set the 'missing_probes' config variable to 'warn'."
+    )]
+    Attach { name: String, source: Error },
     #[error("cannot write results: {0}")]
     Output(std::io::Error),
     #[error("cannot start the command: {0}")]
@@ -186,12 +190,12 @@ impl Session<'_> {
         for ((program, probe), result) in external.iter().zip(self.engine.attach_all(&external)) {
             match (result, self.object.config.missing_probes) {
                 (Ok(()), _) => attached += 1,
-                (Err(e), MissingProbes::Error) => return Err(e.into()),
+                (Err(source), MissingProbes::Error) => {
+                    let name = self.probe_name(*program, *probe);
+                    return Err(RunError::Attach { name, source });
+                }
                 (Err(e), MissingProbes::Warn) => {
-                    let name = self
-                        .engine
-                        .probe_name(self.object, *program, *probe)
-                        .map_or("", |p| &p.name);
+                    let name = self.probe_name(*program, *probe);
                     self.output.note(&format!(
                         "WARNING: Unable to attach probe: {name}. Skipping.\n  {e}\n"
                     ));
@@ -223,6 +227,12 @@ impl Session<'_> {
             std::io::stdout().flush().map_err(RunError::Output)?;
         }
         Ok(attached)
+    }
+
+    fn probe_name(&self, program: ProgramId, probe: usize) -> String {
+        self.engine
+            .probe_name(self.object, program, probe)
+            .map_or_else(String::new, |p| p.name.clone())
     }
 
     fn nothing_attached(&self) -> &'static str {

@@ -165,6 +165,8 @@ pub fn decode<'a>(layout: &'a Layout, data: &'a [u8], resolve: &mut dyn Resolve)
             Value::Array((0..*len).map(element).collect())
         }
         Layout::Tuple(a) => Value::Tuple(members(a, data, resolve).collect()),
+        // Bytes that the language cannot read, such as a `float`.
+        Layout::Struct(a) if a.members.is_empty() && a.size > 0 => Value::Null,
         Layout::Record(a) | Layout::Struct(a) => {
             let names = a.members.iter().map(|m| Cow::Borrowed(m.name.as_str()));
             Value::Record(names.zip(members(a, data, resolve)).collect())
@@ -288,6 +290,19 @@ mod tests {
         let layout = Layout::Str { size: 4 };
         assert_eq!(show(&layout, b"abc\0"), Value::text("abc"));
         assert_eq!(show(&layout, b"abcd"), Value::text("abcd.."));
+    }
+
+    #[test]
+    fn what_has_no_fields_has_no_value() {
+        let float = Layout::Struct(
+            Aggregate {
+                name: "float".into(),
+                size: 4,
+                members: Vec::new(),
+            }
+            .into(),
+        );
+        assert_eq!(decode(&float, &[0; 4], &mut Unresolved), Value::Null);
     }
 
     #[test]

@@ -15,7 +15,7 @@ mod uses;
 use beetrace_probes::World;
 
 use crate::ast::CItem;
-use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::diagnostic::Diagnostics;
 use crate::expanded::Expanded;
 use crate::options::Options;
 use crate::span::{SourceId, Sources};
@@ -87,12 +87,6 @@ pub fn expand(
     let named_params = expander.finish();
     params::reject_unknown(&named_params, options, diags);
     let probes = probes::match_all(script.probes, world, &settings, options, diags);
-    if probes.is_empty() && !diags.has_errors() {
-        diags.push(
-            Diagnostic::error("no-probes", "No probes to attach")
-                .help("add a probe, such as `begin { print(1); }`"),
-        );
-    }
     script
         .c_items
         .retain(|i| !matches!(i, CItem::Include { .. } | CItem::Define { .. }));

@@ -82,7 +82,8 @@ impl Matcher<'_> {
         let matches = self.attach_points(&probe.attach_points, &resolve);
         if matches.is_empty() {
             // Where an error says why, a second complaint helps nobody.
-            if self.diags.error_count() == before {
+            let is_told = self.diags.error_count() > before;
+            if !is_told && self.settings.config.missing_probes != MissingProbes::Ignore {
                 self.diags.push(self.without_matches(span));
             }
             return None;
@@ -166,11 +167,15 @@ impl Matcher<'_> {
         let mut matches = Vec::new();
         for (point, &span) in points.iter().zip(&spans) {
             let found = check(point, self.world, options).and_then(|warnings| {
-                for warning in warnings {
-                    self.diags
-                        .push(Diagnostic::warning("attach-point", warning).at(span, ""));
+                let found = resolve(point, self.world, options);
+                // Nobody minds a probe that is ignored.
+                if found.is_ok() || self.settings.config.missing_probes != MissingProbes::Ignore {
+                    for warning in warnings {
+                        self.diags
+                            .push(Diagnostic::warning("attach-point", warning).at(span, ""));
+                    }
                 }
-                resolve(point, self.world, options)
+                found
             });
             match found {
                 Ok(found) => matches.extend(found),
@@ -193,7 +198,11 @@ impl Matcher<'_> {
             MissingProbes::Error => Diagnostic::error("no-match", e.to_string()),
         };
         diagnostic.help.extend(e.help.clone());
-        self.diags.push(diagnostic.at(span, ""));
+        // What the kernel would refuse is told as it tells it, when it attaches: by name, not by place.
+        if e.kind != ResolveErrorKind::Attach {
+            diagnostic = diagnostic.at(span, "");
+        }
+        self.diags.push(diagnostic);
     }
 }
 

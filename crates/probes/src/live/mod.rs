@@ -199,6 +199,10 @@ impl World for System {
         Ok(paths::find(name, self.pid))
     }
 
+    fn is_file(&self, path: &Path) -> bool {
+        path.is_file()
+    }
+
     fn mapped_binaries(&self, pid: u32) -> Result<Vec<PathBuf>, WorldError> {
         process::mapped(pid)
     }
