@@ -93,6 +93,10 @@ impl Child for Started {
         self.command.pid()
     }
 
+    fn is_command(&self) -> bool {
+        true
+    }
+
     fn fd(&self) -> RawFd {
         self.command.pidfd().map_or(-1, |fd| fd.as_raw_fd())
     }
@@ -130,6 +134,10 @@ struct Watched {
 impl Child for Watched {
     fn pid(&self) -> u32 {
         self.pid
+    }
+
+    fn is_command(&self) -> bool {
+        false
     }
 
     fn fd(&self) -> RawFd {

@@ -6,6 +6,8 @@ use std::os::fd::RawFd;
 /// A command started stopped, or a process watched: its end ends the run.
 pub trait Child {
     fn pid(&self) -> u32;
+    /// Whether it is a command of ours, which gets the time that it needs.
+    fn is_command(&self) -> bool;
     /// Readable once it has ended.
     fn fd(&self) -> RawFd;
     /// Lets it go.

@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 
+use beetrace_engine::Losses;
+
 use crate::json::{write_json, write_key, write_string};
 use crate::maps::{Item, Table};
 use crate::place::Place;
@@ -198,6 +200,47 @@ impl Output {
                     format_args!("{{\"type\": \"lost_events\", \"count\": {events}, \"data\": {{\"events\": {events}}}}}\n"),
                 );
             }),
+        }
+    }
+
+    /// At the end: everything that was lost. Nothing where nothing was.
+    pub fn losses(&mut self, losses: &Losses) {
+        if *losses == Losses::default() {
+            return;
+        }
+        match self.form {
+            Form::Text => {
+                let mut text = String::new();
+                let mut tell = |n: u64, what: &str| {
+                    if n > 0 {
+                        text.push_str(&format!("WARNING: {what}: {n}\n"));
+                    }
+                };
+                tell(losses.records, "Total lost event count");
+                tell(losses.map_updates, "Map updates that failed");
+                tell(losses.stacks, "Stacks that could not be kept");
+                for (probe, n) in &losses.missed {
+                    tell(*n, &format!("Events missed by {probe}"));
+                }
+                self.note(&text);
+            }
+            Form::Json => {
+                let missed = losses
+                    .missed
+                    .iter()
+                    .map(|(probe, n)| (probe.as_str().into(), Value::Uint(*n)));
+                let data = Value::Record(vec![
+                    ("events".into(), Value::Uint(losses.records)),
+                    ("map_updates".into(), Value::Uint(losses.map_updates)),
+                    ("stacks".into(), Value::Uint(losses.stacks)),
+                    ("missed".into(), Value::Record(missed.collect())),
+                ]);
+                self.emit(|out| {
+                    out.extend_from_slice(b"{\"type\": \"losses\", \"data\": ");
+                    write_json(out, &data);
+                    out.extend_from_slice(b"}\n");
+                });
+            }
         }
     }
 

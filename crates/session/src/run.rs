@@ -165,7 +165,8 @@ impl Session<'_> {
         }
         self.drain(state)?;
         let code = state.exit.take().unwrap_or(code);
-        self.report_losses(0)?;
+        let losses = self.engine.losses()?;
+        self.output.losses(&losses);
         self.print_maps()?;
         Ok(code)
     }
@@ -264,7 +265,8 @@ impl Session<'_> {
             .programs(|e| matches!(e, Event::SelfSignal { .. }))
             .is_empty();
         let only_iterators = attached == self.programs(|e| matches!(e, Event::Iter { .. })).len();
-        if only_iterators && !listens {
+        let commands = self.child.as_ref().is_some_and(|c| c.is_command());
+        if only_iterators && !listens && !commands {
             // Nothing will ever fire: what `begin` and iterators said is all there is.
             return self.drain(state);
         }
@@ -402,7 +404,7 @@ impl Session<'_> {
         Ok(None)
     }
 
-    /// Tells of records lost since `told`, and at the end (with `told` zero) of everything that was lost.
+    /// Tells of records lost since `told`.
     fn report_losses(&mut self, told: u64) -> Result<u64, RunError> {
         let losses = self.engine.losses()?;
         if losses.records > told {
