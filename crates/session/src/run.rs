@@ -86,6 +86,9 @@ struct State {
     has_stacks: Vec<bool>,
 }
 
+/// How long records that wait are still handled once a person has ended the run.
+const PATIENCE: Duration = Duration::from_millis(500);
+
 /// How long one wait lasts at the most: losses are told of while they happen.
 const LOSS_CHECK: Duration = Duration::from_secs(1);
 
@@ -158,6 +161,8 @@ impl Session<'_> {
                 .records
                 > 0
             {}
+        } else if self.signals.ended() {
+            self.last_words(state)?;
         }
         let code = state.exit.take().unwrap_or(0);
         for (program, _) in self.programs(|e| matches!(e, Event::End)) {
@@ -317,6 +322,29 @@ impl Session<'_> {
         }
     }
 
+    /// What was said before a person ended the run, for as long as the person may be kept waiting; the rest is lost.
+    fn last_words(&mut self, state: &mut State) -> Result<(), RunError> {
+        let end = Instant::now() + PATIENCE;
+        while Instant::now() < end
+            && state.exit.is_none()
+            && self.round(Some(Duration::ZERO), &[], state)? > 0
+        {}
+        let mut lost = 0;
+        loop {
+            let polled = self
+                .engine
+                .poll(Some(Duration::ZERO), &[], &mut |_| true)?;
+            if polled.records == 0 {
+                break;
+            }
+            lost += polled.records;
+        }
+        if lost > 0 {
+            self.output.lost(lost);
+        }
+        Ok(())
+    }
+
     /// All records that are there now.
     fn drain(&mut self, state: &mut State) -> Result<(), RunError> {
         while self.round(Some(Duration::ZERO), &[], state)? > 0 && state.exit.is_none() {}
@@ -335,6 +363,7 @@ impl Session<'_> {
         loop {
             let mut stopped: Option<Stop> = None;
             let (object, output, resolve) = (self.object, &mut self.output, &mut *self.resolve);
+            let signals = &self.signals;
             let (messages, has_stacks, captures) = (
                 self.options.messages,
                 &state.has_stacks,
@@ -349,7 +378,8 @@ impl Session<'_> {
                     return true;
                 }
                 match records::handle(object, record, output, resolve, messages) {
-                    Outcome::Nothing => return true,
+                    // Records that come without end must not hide that the end was asked for.
+                    Outcome::Nothing => return !signals.ended(),
                     Outcome::Exit(code) => stopped = Some(Stop::Exit(code)),
                     Outcome::Deferred(d) => stopped = Some(Stop::Deferred(d)),
                 }
