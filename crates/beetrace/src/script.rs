@@ -10,7 +10,7 @@ use crate::args::Args;
 /// Reads the script that the arguments name. The error is for the person.
 pub fn read(args: &Args) -> Result<(Sources, SourceId), String> {
     let (name, text) = match (&args.program, args.file()) {
-        (Some(program), _) => ("stdin".to_string(), program.clone()),
+        (Some(program), _) if !program.is_empty() => ("stdin".to_string(), program.clone()),
         (None, Some("-")) => {
             let mut text = String::new();
             std::io::stdin()
@@ -25,7 +25,9 @@ pub fn read(args: &Args) -> Result<(Sources, SourceId), String> {
                 String::from_utf8(bytes).map_err(|_| format!("'{path}' is no text in UTF-8"))?;
             (path.to_string(), text)
         }
-        (None, None) => return Err("USAGE: filename or -e 'program' required.".into()),
+        (None, None) | (Some(_), _) => {
+            return Err("USAGE: filename or -e 'program' required.".into());
+        }
     };
     let mut sources = Sources::default();
     let text: Arc<str> = text.into();

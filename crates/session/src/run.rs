@@ -331,9 +331,7 @@ impl Session<'_> {
         {}
         let mut lost = 0;
         loop {
-            let polled = self
-                .engine
-                .poll(Some(Duration::ZERO), &[], &mut |_| true)?;
+            let polled = self.engine.poll(Some(Duration::ZERO), &[], &mut |_| true)?;
             if polled.records == 0 {
                 break;
             }
