@@ -181,6 +181,11 @@ pub enum Action {
         separator: String,
     },
     Unwatch(Expr),
+    /// `debugf`: the format goes to the kernel's trace pipe as it is; arguments are scalars and strings.
+    Debug {
+        format: String,
+        args: Vec<Expr>,
+    },
 }
 
 #[derive(Clone, Debug)]

@@ -67,6 +67,7 @@ impl Lower<'_, '_> {
                 self.leave(None);
                 Ok(())
             }
+            Action::Debug { format, args } => self.debug(format, args),
             Action::Join { argv, separator } => self.join_arguments(argv, separator),
         }
     }

@@ -61,7 +61,9 @@ pub(super) fn walk_stmt<'a, V: Visit<'a> + ?Sized>(v: &mut V, stmt: &'a Stmt) {
 
 fn walk_action<'a, V: Visit<'a> + ?Sized>(v: &mut V, action: &'a Action) {
     match action {
-        Action::Format { args, .. } => args.iter().for_each(|e| v.expr(e)),
+        Action::Format { args, .. } | Action::Debug { args, .. } => {
+            args.iter().for_each(|e| v.expr(e))
+        }
         Action::PrintValue(e) | Action::Exit(e) | Action::Unwatch(e) => v.expr(e),
         Action::PrintMapKey { key, .. } => optional(v, key.as_ref()),
         Action::Join { argv, .. } => v.expr(argv),

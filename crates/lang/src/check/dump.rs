@@ -244,6 +244,10 @@ impl<'p> Dump<'p> {
                 format!("join({}, {separator:?})", self.expr(argv))
             }
             Action::Unwatch(address) => format!("unwatch({})", self.expr(address)),
+            Action::Debug { format, args } => {
+                let args: String = args.iter().map(|a| format!(", {}", self.expr(a))).collect();
+                format!("debugf({format:?}{args})")
+            }
         }
     }
 

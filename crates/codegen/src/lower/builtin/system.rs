@@ -68,6 +68,41 @@ impl Lower<'_, '_> {
         )
     }
 
+    /// Prints into the kernel's trace pipe. The helper takes three values by themselves, or many in a row.
+    pub(in crate::lower) fn debug(&mut self, format: &str, args: &[Expr]) -> Result<()> {
+        let mark = self.mark();
+        let text = [format.as_bytes(), &[0]].concat();
+        let size = self.iconst(text.len() as i64);
+        let text = self.constant(&text);
+        let text = self.address(text);
+        let mut values = Vec::new();
+        for arg in args {
+            values.push(match arg.ty {
+                Type::Str(_) => {
+                    let place = self.clean_place(arg)?;
+                    self.address(place)
+                }
+                _ => self.number(arg)?,
+            });
+        }
+        let mut all = vec![text, size];
+        let helper = if values.len() <= 3 {
+            all.extend(values);
+            helper::TRACE_PRINTK
+        } else {
+            let row = self.temporary(values.len() as u32 * 8);
+            for (i, value) in values.iter().enumerate() {
+                self.store(row.at(i as i64 * 8), Size::B8, *value);
+            }
+            let len = self.iconst(values.len() as i64 * 8);
+            all.extend([self.address(row), len]);
+            helper::TRACE_VPRINTK
+        };
+        let result = self.call(helper, &all, Effect::Writes);
+        self.release(mark);
+        self.report_failure(helper, result)
+    }
+
     /// Writes the bytes of a value into the memory of the user.
     pub(super) fn write_user(&mut self, dst: &Expr, src: &Expr, len: &Expr) -> Result<Value> {
         let to = self.number(dst)?;

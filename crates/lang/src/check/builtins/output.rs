@@ -36,14 +36,7 @@ impl<'a> Checker<'a> {
             "exit" => return Some(self.exit(args.first(), span)),
             "join" => return Some(self.join(args, span)),
             "unwatch" => return Some(self.unwatch(args, span)),
-            "debugf" => {
-                self.error(
-                    "unsupported",
-                    span,
-                    "debugf() is not supported; use printf()",
-                );
-                return Some(None);
-            }
+            "debugf" => return Some(self.debugf(args, span)),
             _ => return None,
         };
         if to == Destination::System && !self.check_safety(name, span) {
@@ -86,6 +79,45 @@ impl<'a> Checker<'a> {
             },
             span,
         ))
+    }
+
+    /// The kernel itself formats the text (`bpf_bprintf_prepare` in kernel/bpf/helpers.c).
+    fn debugf(&mut self, args: &'a [Expr], span: Span) -> Option<Val> {
+        /// Conversions that the kernel knows.
+        const CONVERSIONS: &str = "diuxXcps";
+        /// The most arguments that it takes (`MAX_BPRINTF_VARARGS`).
+        const MOST: usize = 12;
+        let (text, args) = args.split_first()?;
+        self.now.format_text = true;
+        let text = self.literal_text("debugf", text, span);
+        self.now.format_text = false;
+        let values: Vec<Option<Val>> = args.iter().map(|arg| self.expr(arg)).collect();
+        let text = text?;
+        let values = values.into_iter().collect::<Option<Vec<Val>>>()?;
+        let parts = format::parse(&text);
+        self.check_format(&parts, &values, span)?;
+        let strange = parts.iter().find_map(|part| match part {
+            Part::Spec(spec) if !CONVERSIONS.contains(&spec.letters) => Some(&spec.letters),
+            _ => None,
+        });
+        if let Some(letters) = strange {
+            let message = format!("debugf() cannot print %{letters}: the kernel does not know it");
+            self.error("format", span, message);
+            return None;
+        }
+        if values.len() > MOST {
+            let message = format!(
+                "debugf() takes at most {MOST} values ({} provided)",
+                values.len()
+            );
+            self.error("format", span, message);
+            return None;
+        }
+        let action = Action::Debug {
+            format: text,
+            args: values.into_iter().map(|value| value.expr).collect(),
+        };
+        Some(Val::action(action, span))
     }
 
     fn check_format(&mut self, parts: &[Part], values: &[Val], span: Span) -> Option<()> {
