@@ -20,6 +20,7 @@ mod memory;
 mod percpu;
 mod place;
 mod record;
+mod room;
 mod scalar;
 mod ssa;
 mod stack;

@@ -10,7 +10,7 @@ use beetrace_object::{
     UserMap,
 };
 
-use super::func::round_up;
+use super::room::round_up;
 use super::{LowerError, Result, Room, analysis, tables};
 use crate::target::Target;
 

@@ -6,10 +6,11 @@ use beetrace_lang::span::Span;
 use beetrace_lang::typed::{Expr, ExprKind, Stmt, StmtKind, VarId};
 use beetrace_lang::types::Type;
 
-use super::func::{FRAME_VARS, Lower, round_up};
+use super::func::{FRAME_VARS, Lower};
 use super::into::Fill;
 use super::layout::Repr;
 use super::memory::Place;
+use super::room::round_up;
 use super::walk::{Visit, walk_expr, walk_stmt};
 use super::{LowerError, Result, Room};
 use crate::ir::Value;

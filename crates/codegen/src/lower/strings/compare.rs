@@ -8,8 +8,9 @@ use super::{UNROLLED, word_at};
 use crate::ir::{Block, Value};
 use crate::lower::Result;
 use crate::lower::analysis::constant;
-use crate::lower::func::{Lower, Test, round_up};
+use crate::lower::func::{Lower, Test};
 use crate::lower::memory::Place;
+use crate::lower::room::round_up;
 
 impl Lower<'_, '_> {
     /// Whether two composites are equal, as 0 or 1.
