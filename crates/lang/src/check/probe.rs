@@ -27,6 +27,8 @@ pub(crate) struct Now<'a> {
     /// Which instance it is.
     pub(crate) index: usize,
     pub(crate) matched: Option<&'a Match>,
+    /// Whether that is the only one of the instance.
+    pub(crate) is_alone: bool,
     pub(crate) scopes: Vec<Vec<(String, VarRef)>>,
     pub(crate) slots: Slots,
     /// How many loops are around.
@@ -108,6 +110,7 @@ impl<'a> Checker<'a> {
         self.now = Now {
             index,
             matched,
+            is_alone: instance.matches.len() == 1,
             ..Now::default()
         };
         self.push_scope();

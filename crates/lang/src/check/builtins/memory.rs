@@ -1,7 +1,5 @@
 //! Memory: reading strings and bytes, addresses of symbols, address spaces.
 
-use std::path::Path;
-
 use crate::ast::Expr;
 use crate::check::Checker;
 use crate::check::builtins::Answer;
@@ -223,7 +221,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn address(&self, address: u64, space: Space, span: Span) -> Val {
+    pub(super) fn address(&self, address: u64, space: Space, span: Span) -> Val {
         let mut value = Val::constant(Lit::Int(i128::from(address)), span).in_space(space);
         value.ty = Type::U64;
         value.expr.ty = Type::U64;
@@ -250,67 +248,6 @@ impl<'a> Checker<'a> {
                 None
             }
         }
-    }
-
-    fn uaddr(&mut self, symbol: &'a Expr, span: Span) -> Option<Val> {
-        let Some(path) = self.now.binary().map(Path::to_owned) else {
-            let message = format!(
-                "uaddr can not be used with \"{}\" probes",
-                self.now.written_provider()
-            );
-            self.error("context", span, message);
-            return None;
-        };
-        let name = self.literal_text("uaddr", symbol, span)?;
-        let valid = |c: char| c.is_ascii_alphanumeric() || "./_-".contains(c);
-        if name.is_empty() || !name.chars().all(valid) {
-            self.error(
-                "argument",
-                span,
-                format!("uaddr() expects a string that is a valid symbol (^[a-zA-Z0-9./_-]+$) as input (\"{name}\" provided)"),
-            );
-            return None;
-        }
-        let found = self.btf.world.binary(&path).and_then(|binary| {
-            Ok(binary
-                .symbol(&name)?
-                .map(|s| (s, binary.is_position_independent())))
-        });
-        let (symbol, movable) = match found {
-            Ok(Some(found)) => found,
-            Ok(None) => {
-                self.error(
-                    "symbol",
-                    span,
-                    format!("Could not resolve symbol: {}:{name}", path.display()),
-                );
-                return None;
-            }
-            Err(error) => {
-                self.error("symbol", span, error.message);
-                return None;
-            }
-        };
-        let bits = match symbol.size {
-            1 => 8,
-            2 => 16,
-            4 => 32,
-            _ => 64,
-        };
-        if movable {
-            self.error(
-                "unsupported",
-                span,
-                format!(
-                    "uaddr() is not supported yet for {}, which is loaded at an address of its own in every process",
-                    path.display()
-                ),
-            );
-            return None;
-        }
-        let value = self.address(symbol.address, Space::User, span);
-        let to = Type::Int(IntType { bits, signed: true });
-        Some(cast(Cast::Int, value, Type::pointer(to, Space::User)))
     }
 
     fn percpu_kaddr(&mut self, symbol: &'a Expr, cpu: Option<&'a Expr>, span: Span) -> Option<Val> {

@@ -11,6 +11,7 @@ mod process;
 mod strings;
 mod symbols;
 mod time;
+mod uaddr;
 
 use crate::ast::{Expr, ExprKind, Ident};
 use crate::check::Checker;
