@@ -175,7 +175,14 @@ impl<'a> Expander<'a> {
                 self.map(&mut map.name, map.span, scope);
                 self.expr(key, scope);
             }
-            ExprKind::Param(n) => expr.kind = params::positional(self.options, *n),
+            ExprKind::Param(n) => {
+                if !params::is_given(self.options, *n) {
+                    let message = format!("Positional parameter ${n} is empty or not provided.");
+                    self.diags
+                        .push(Diagnostic::warning("parameter", message).at(span, ""));
+                }
+                expr.kind = params::positional(self.options, *n);
+            }
             ExprKind::ParamCount => expr.kind = params::count(self.options),
             ExprKind::Unary { expr, .. } | ExprKind::Comptime(expr) => self.expr(expr, scope),
             ExprKind::Step { target, .. } => self.expr(target, scope),

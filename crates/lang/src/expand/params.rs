@@ -43,6 +43,11 @@ pub fn positional(options: &Options, n: u32) -> ExprKind {
     }
 }
 
+/// Whether the command line has `$n`.
+pub fn is_given(options: &Options, n: u32) -> bool {
+    options.positional.len() >= n as usize
+}
+
 /// `$#`
 pub fn count(options: &Options) -> ExprKind {
     let value = options.positional.len() as u64;

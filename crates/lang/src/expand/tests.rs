@@ -182,10 +182,13 @@ fn positional_parameters() {
         "begin { print((20, \"abc\", 0, 2, str(\"bc\"))); }",
         &Options::default(),
     );
+    let text = "begin { print(($1, $2, $3, $#, str($2 + 1))); }";
+    let (expansion, messages) = run(text, &options, &[]);
     assert_eq!(
-        expanded("begin { print(($1, $2, $3, $#, str($2 + 1))); }", &options),
-        literal
+        messages,
+        ["Positional parameter $3 is empty or not provided."]
     );
+    assert_eq!(body(expansion), literal);
     let (expansion, messages) = run("interval:s:$1 { }", &options, &[]);
     assert_eq!(messages, [] as [String; 0]);
     assert_eq!(

@@ -102,6 +102,7 @@ const WORDS: &[&str] = &[
     "elapsed",
     "func",
     "gid",
+    "has_cpid",
     "jiffies",
     "kstack",
     "ncpus",

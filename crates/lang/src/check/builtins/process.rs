@@ -28,6 +28,7 @@ impl<'a> Checker<'a> {
             "rand" => of(Call::Rand, Type::U32),
             "cgroup" => of(Call::Cgroup, Type::U64),
             "ncpus" => of(Call::Parameter(Parameter::Cpus), Type::U64),
+            "has_cpid" => Some(Some(Val::constant(Lit::Bool(self.options.has_child), span))),
             "cpid" => of(Call::Parameter(Parameter::ChildPid), Type::U64),
             "username" => of(Call::Username, Type::Username),
             "curtask" => {
