@@ -84,8 +84,7 @@ pub fn load(
     };
     let mut script = parser::parse(root, &text, loader.diags);
     for header in &options.includes {
-        if let Err(e) = loader.header(header) {
-            let message = format!("cannot include `{}`: {e}", header.display());
+        if let Err(message) = loader.header(header) {
             loader.diags.push(Diagnostic::error("include", message));
         }
     }
@@ -168,8 +167,18 @@ impl Loader<'_> {
 
     /// Takes in a header in front of the script.
     fn header(&mut self, path: &Path) -> Result<(), String> {
-        let items = self.header_items(path)?;
-        self.merged.c_items.extend(items);
+        let here = Some(Path::new(""));
+        let shown = path.display();
+        match includes::find(&shown.to_string(), here, self.include_dirs, self.files) {
+            Header::Known => {}
+            Header::Missing => return Err(format!("'{shown}' file not found")),
+            Header::File(file) => {
+                let items = self.header_items(&file);
+                let items =
+                    items.map_err(|e| format!("cannot include `{}`: {e}", file.display()))?;
+                self.merged.c_items.extend(items);
+            }
+        }
         Ok(())
     }
 

@@ -323,7 +323,7 @@ fn headers_are_read_known_or_missing() {
     ];
     let options = Options {
         include_dirs: vec!["inc".into()],
-        includes: vec!["inc/first.h".into()],
+        includes: vec!["inc/first.h".into(), "errno.h".into()],
         ..Options::default()
     };
     let text = "#include <linux/sched.h>\n#include \"own.h\"\n#include <far.h>\n#include <far.h>\n\
