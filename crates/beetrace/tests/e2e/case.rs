@@ -33,6 +33,8 @@ pub struct Case {
     pub name: String,
     /// Line of the name in its file.
     pub line: usize,
+    /// A command that starts the tracer, in its place.
+    pub under: Option<String>,
     /// Options before the script.
     pub args: String,
     /// What stands behind the script.
@@ -64,6 +66,7 @@ impl Case {
         Case {
             name,
             line,
+            under: None,
             args: String::new(),
             params: String::new(),
             env: Vec::new(),
@@ -90,6 +93,7 @@ impl Case {
     fn field(&mut self, key: &str, value: &str) -> Result<(), String> {
         let owned = value.to_string();
         match key {
+            "under" => self.under = Some(owned),
             "args" => self.args = owned,
             "params" => self.params = owned,
             "env" => {

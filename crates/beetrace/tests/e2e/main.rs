@@ -29,6 +29,7 @@
 //! | field | meaning | without it |
 //! |---|---|---|
 //! | `args` | options before the script; `'…'` and `"…"` keep blanks | none |
+//! | `under` | a command that starts the tracer, which it gets as its last words | none |
 //! | `params` | what stands behind the script | none |
 //! | `env` | `NAME=VALUE` for the tracer; may be repeated | none |
 //! | `needs` | `nothing`, or what the machine must have (`needs.rs`): otherwise the case is skipped | `bpf` |

@@ -27,6 +27,7 @@ fn has(need: &str) -> Result<bool, String> {
         "syscall-tracepoints" => exists("/sys/kernel/tracing/events/syscalls"),
         "btf" => exists("/sys/kernel/btf/vmlinux"),
         "pmu" => exists("/sys/bus/event_source/devices/cpu"),
+        "setpriv" => exists("/usr/bin/setpriv"),
         "x86-64" => cfg!(target_arch = "x86_64"),
         _ => return Err(format!("unknown need `{need}`")),
     })

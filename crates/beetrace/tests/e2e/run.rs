@@ -226,7 +226,14 @@ struct Tracer {
 
 impl Tracer {
     fn start(case: &Case, places: &Places, folder: &Path, names: &Names) -> Result<Tracer, String> {
-        let mut command = Command::new(&places.tracer);
+        let mut command = match &case.under {
+            Some(under) => {
+                let mut command = program(under, names)?;
+                command.arg(&places.tracer);
+                command
+            }
+            None => Command::new(&places.tracer),
+        };
         command.args(words(&names.fill(&case.args))?);
         if let Some(script) = &case.script {
             command.args(["-e", names.fill(script).trim_end()]);
