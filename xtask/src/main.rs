@@ -3,7 +3,8 @@
 //! One file a subcommand:
 //!
 //! - [`compat`]: runs the runtime test suite of bpftrace against a binary and prints what passes;
-//! - [`prepare`]: makes the folder of tests that `compat` needs.
+//! - [`prepare`]: makes the folder of tests that `compat` needs;
+//! - [`lab`]: runs the end-to-end cases inside Debian kernels.
 //!
 //! # The folder of tests
 //!
@@ -26,6 +27,7 @@
 
 mod compat;
 mod engine_log;
+mod lab;
 mod prepare;
 
 const USAGE: &str = "\
@@ -40,10 +42,11 @@ fn main() -> anyhow::Result<()> {
     match args.next().as_deref() {
         Some("compat") => compat::run(rest(args)),
         Some("prepare") => prepare::run(rest(args)),
+        Some("lab") => lab::run(rest(args)),
         Some("help" | "--help" | "-h") => {
-            println!("{USAGE}");
+            println!("{USAGE}\n{}", lab::USAGE);
             Ok(())
         }
-        _ => anyhow::bail!("{USAGE}"),
+        _ => anyhow::bail!("{USAGE}\n{}", lab::USAGE),
     }
 }

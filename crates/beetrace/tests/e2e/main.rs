@@ -65,7 +65,11 @@
 //! `${PID}` the process of `before`. A case traces only what it starts itself: it filters by process or name.
 //!
 //! A case whose `needs` the machine lacks shows up as ignored, with the reason. Where `BEETRACE_MAY_SKIP` is set (to
-//! needs parted by blanks, or to nothing), one that lacks anything else fails instead.
+//! needs parted by blanks, or to nothing), one that lacks anything else fails instead; `another-kernel` is for those whose
+//! `kernels` leave the running one out.
+//!
+//! Away from where it was built, the runner looks for the cases in `BEETRACE_TESTS`, and for compiled programs, and room
+//! to work in, in `BEETRACE_SCRATCH`.
 
 mod case;
 mod expect;
@@ -97,8 +101,15 @@ fn main() -> ExitCode {
 }
 
 fn trials() -> Result<Vec<Trial>, String> {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("e2e");
+    let folder = |name, built: PathBuf| env::var_os(name).map_or(built, PathBuf::from);
+    let here = folder(
+        "BEETRACE_TESTS",
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests"),
+    );
+    let target = folder(
+        "BEETRACE_SCRATCH",
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join("e2e"),
+    );
     let places = Places {
         tracer: env::var_os("BEETRACE_BIN")
             .map_or_else(|| env!("CARGO_BIN_EXE_beetrace").into(), PathBuf::from),

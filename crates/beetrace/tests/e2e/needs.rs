@@ -14,7 +14,7 @@ pub fn missing(case: &Case) -> Result<Option<String>, String> {
     }
     let Kernels { from, to } = case.kernels;
     let running = kernel();
-    Ok((running < from || running > to).then(|| "another kernel".to_string()))
+    Ok((running < from || running > to).then(|| "another-kernel".to_string()))
 }
 
 fn has(need: &str) -> Result<bool, String> {
