@@ -43,7 +43,8 @@ impl Guest {
 
     fn command(&self) -> Command {
         let mut qemu = Command::new("qemu-system-x86_64");
-        qemu.args(["-M", "q35", "-cpu", "max", "-smp", "2", "-m", "1536"])
+        // Without `cmpxchg16b`: QEMU 7.2 leaves rubbish in the flags behind it, and the kernel's allocator crashes.
+        qemu.args(["-M", "q35", "-cpu", "max,-cx16", "-smp", "2", "-m", "1536"])
             .args(["-accel", "tcg,thread=multi"])
             .args(["-display", "none", "-no-reboot", "-nodefaults"])
             .args(["-device", "virtio-rng-pci"])
@@ -51,7 +52,10 @@ impl Guest {
             .arg(&self.kernel)
             .arg("-initrd")
             .arg(&self.files)
-            .args(["-append", "console=ttyS0 quiet panic=-1 nokaslr"]);
+            .args([
+                "-append",
+                "console=ttyS0 loglevel=7 oops=panic panic=-1 nokaslr",
+            ]);
         qemu
     }
 
