@@ -5,7 +5,7 @@ use beetrace_lang::diagnostic::Diagnostics;
 use beetrace_lang::expand::{self, FileSystem, NamedParam};
 use beetrace_lang::options::Options;
 use beetrace_lang::span::{SourceId, Sources};
-use beetrace_lang::{check, parser, typed};
+use beetrace_lang::{STACK_BYTES, check, parser, typed};
 use beetrace_object::Object;
 use beetrace_probes::World;
 
@@ -31,6 +31,15 @@ pub fn options(args: &Args, pid: Option<u32>) -> Options {
 
 /// Checks a script and shows what is wrong with it.
 pub fn front_end(
+    args: &Args,
+    options: &Options,
+    source: (Sources, SourceId),
+    world: &dyn World,
+) -> Result<(typed::Program, Vec<NamedParam>), Reported> {
+    stacker::grow(STACK_BYTES, || checked(args, options, source, world))
+}
+
+fn checked(
     args: &Args,
     options: &Options,
     (sources, root): (Sources, SourceId),
@@ -64,6 +73,10 @@ pub fn back_end(
     program: &typed::Program,
     target: &Target,
 ) -> Result<Object, Reported> {
+    stacker::grow(STACK_BYTES, || compiled(args, program, target))
+}
+
+fn compiled(args: &Args, program: &typed::Program, target: &Target) -> Result<Object, Reported> {
     if args.shows(Stage::Typed) {
         stages::typed(program);
     }

@@ -17,26 +17,12 @@ use std::process::ExitCode;
 
 use args::Args;
 
-/// Runs in a thread of its own, whose stack is large enough for the deepest script.
 fn main() -> ExitCode {
     let args = match Args::of_process() {
         Ok(args) => args,
         Err(code) => return code,
     };
-    let run = std::thread::Builder::new()
-        .stack_size(beetrace_lang::STACK_BYTES)
-        .spawn(move || run(&args));
-    match run.map(|thread| thread.join()) {
-        Ok(Ok(code)) => code,
-        Ok(Err(_)) => ExitCode::FAILURE,
-        Err(e) => {
-            report::error(format_args!("cannot start a thread: {e}"));
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn run(args: &Args) -> ExitCode {
+    let args = &args;
     let result = if args.version {
         manual::version()
     } else if let Some(shell) = args.completions {

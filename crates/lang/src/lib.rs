@@ -18,5 +18,6 @@ pub mod typed;
 pub mod types;
 
 /// Stack that the compiler's stages need at the most: a tree is as deep as [`parser::MAX_DEPTH`] allows, and each stage walks it
-/// by recursion. Whoever compiles scripts of strangers does it in a thread that has this much.
-pub const STACK_BYTES: usize = 64 << 20;
+/// by recursion, and macros put trees into trees. Whoever compiles scripts of strangers gives it this much; what is not used costs
+/// nothing.
+pub const STACK_BYTES: usize = 256 << 20;
