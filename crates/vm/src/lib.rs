@@ -1,0 +1,20 @@
+//! tmp
+mod atomic;
+mod errno;
+mod functions;
+mod helpers;
+mod interp;
+mod jit;
+pub mod maps;
+mod op;
+mod program;
+mod run;
+mod sem;
+mod world;
+pub use errno::Errno;
+pub use functions::StructureError;
+pub use helpers::is_supported;
+pub use jit::CompileError;
+pub use program::{FRAME_BYTES, LoadError, MAX_FRAMES, Program};
+pub use run::{DEFAULT_BUDGET, Fault, FaultKind, MAX_TAIL_CALLS, Run};
+pub use world::{Clock, EmptyWorld, Memory, Task, World, system_time};
