@@ -281,6 +281,42 @@ impl<'w> Run<'w> {
         Ok(unsafe { &*(handle as *const Map) })
     }
 
+    /// The map of the program that has this address among its memory.
+    pub(crate) fn map_containing<'m>(&self, address: u64) -> Option<&'m Map> {
+        // SAFETY: as in `program`; maps live as long as the programs that use them.
+        let program = unsafe { self.program.as_ref() }?;
+        let map = program.maps.iter().find(|m| m.contains(address, 1))?;
+        Some(map)
+    }
+
+    /// Lets a program in checked mode read memory of a helper for a while; ends with [`Run::take_back`].
+    pub(crate) fn lend(&mut self, address: u64, size: u64) -> usize {
+        let before = self.regions.len();
+        if self.checked {
+            self.allow(address, address + size, false);
+        }
+        before
+    }
+
+    pub(crate) fn take_back(&mut self, before: usize) {
+        self.regions.truncate(before);
+    }
+
+    /// Whether a helper that loops may go on: in checked mode rounds count as jumps.
+    pub(crate) fn may_go_on(&mut self) -> bool {
+        if !self.checked {
+            return true;
+        }
+        if !self.spend() {
+            self.out_of_budget();
+        }
+        self.fault.is_none()
+    }
+
+    pub(crate) fn out_of_budget(&mut self) {
+        self.fail(FaultKind::Budget);
+    }
+
     /// Calls a function of the program, for helpers that take callbacks.
     pub(crate) fn call_back(&mut self, function: u64, args: [u64; 5]) -> Result<u64, Errno> {
         let program = self.program;

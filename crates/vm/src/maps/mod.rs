@@ -28,6 +28,7 @@ pub use programs::Programs;
 pub use ring::RingBuf;
 pub use spec::{MapFlags, MapSpec, MapType};
 pub use stacks::StackTraces;
+pub(crate) use stacks::{FAST_STACK_CMP, REUSE_STACKID};
 pub use task::TaskStorage;
 
 /// Insert or replace.

@@ -31,10 +31,9 @@ impl PerfEvents {
     }
 
     /// Adds a record; `ENOSPC`, counted, where the queue is full.
-    pub(crate) fn output(&self, cpu: u32, parts: &[&[u8]]) -> Result<(), Errno> {
+    pub(crate) fn output(&self, cpu: u32, record: &[u8]) -> Result<(), Errno> {
         let queue = self.queues.get(cpu as usize).ok_or(Errno::TOO_BIG)?;
         let mut queue = lock(queue);
-        let record = parts.concat();
         if queue.bytes + record.len() > MOST_BYTES {
             self.lost.fetch_add(1, Relaxed);
             return Err(Errno::NOSPC);
