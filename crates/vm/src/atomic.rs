@@ -27,11 +27,9 @@ macro_rules! atomic {
                 AtomicOp::And { .. } => cell.fetch_and(operand, order),
                 AtomicOp::Xor { .. } => cell.fetch_xor(operand, order),
                 AtomicOp::Xchg => cell.swap(operand, order),
-                AtomicOp::CmpXchg => {
-                    match cell.compare_exchange(expected, operand, order, order) {
-                        Ok(old) | Err(old) => old,
-                    }
-                }
+                AtomicOp::CmpXchg => match cell.compare_exchange(expected, operand, order, order) {
+                    Ok(old) | Err(old) => old,
+                },
             }
         }
     };

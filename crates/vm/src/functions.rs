@@ -186,7 +186,9 @@ pub(crate) fn writes(insn: &Insn) -> Option<Reg> {
         Insn::Atomic { op, src, .. } => {
             use beetrace_isa::AtomicOp::*;
             match op {
-                Add { fetch } | Or { fetch } | And { fetch } | Xor { fetch } => fetch.then_some(src),
+                Add { fetch } | Or { fetch } | And { fetch } | Xor { fetch } => {
+                    fetch.then_some(src)
+                }
                 Xchg => Some(src),
                 CmpXchg => Some(Reg::R0),
             }
@@ -210,10 +212,7 @@ mod tests {
     fn programs_end_and_stay_inside() {
         assert_eq!(error("r0 = 0\n exit"), None);
         assert_eq!(error("r0 = 0"), Some((0, StructureError::FallThrough)));
-        assert_eq!(
-            error("goto +1\n exit"),
-            Some((0, StructureError::JumpOut))
-        );
+        assert_eq!(error("goto +1\n exit"), Some((0, StructureError::JumpOut)));
         assert_eq!(
             error("goto +1\n r1 = 1 ll\n exit"),
             Some((0, StructureError::JumpInside))
@@ -227,11 +226,11 @@ mod tests {
     #[test]
     fn functions_do_not_mix_or_recurse() {
         assert_eq!(
-            error("call +1\n exit\n r0 = 1\n goto -3"),
+            error("call pc+1\n exit\n r0 = 1\n goto -3"),
             Some((3, StructureError::JumpAcross))
         );
         assert_eq!(
-            error("call +1\n exit\n call -1\n exit"),
+            error("call pc+1\n exit\n call pc-1\n exit"),
             Some((2, StructureError::TooDeep))
         );
     }

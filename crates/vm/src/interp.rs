@@ -9,10 +9,6 @@ use crate::program::{FRAME_BYTES, MAX_FRAMES, Program};
 use crate::run::{Fault, FaultKind, Run};
 use crate::sem::*;
 
-mod fuse;
-
-pub(crate) use fuse::fuse;
-
 /// The registers. The numbers in an [`Op`] come from `Reg` and so are at most 10.
 struct Registers([u64; 16]);
 
@@ -83,7 +79,11 @@ pub(crate) unsafe fn execute<const CHECKED: bool>(
         ($address:expr, $size:expr, $write:expr) => {
             if CHECKED && !run.may_access($address, $size, $write) {
                 let size = $size;
-                fail!(FaultKind::Access { address: $address, size, write: $write })
+                fail!(FaultKind::Access {
+                    address: $address,
+                    size,
+                    write: $write
+                })
             }
         };
     }
@@ -152,7 +152,11 @@ pub(crate) unsafe fn execute<const CHECKED: bool>(
                 guard!(address, size_of::<$type>() as u64, true);
                 if CHECKED && address % size_of::<$type>() as u64 != 0 {
                     let size = size_of::<$type>() as u64;
-                    fail!(FaultKind::Access { address, size, write: true })
+                    fail!(FaultKind::Access {
+                        address,
+                        size,
+                        write: true
+                    })
                 }
                 let kind = AtomicOp::ALL[op.imm as usize % AtomicOp::ALL.len()];
                 let (operand, expected) = (r.get(op.src) as $type, r.get(0) as $type);
@@ -218,7 +222,8 @@ pub(crate) unsafe fn execute<const CHECKED: bool>(
             Code::Rsh64I => alu64!(op.imm, |a, b| a.wrapping_shr(b as u32)),
             Code::Rsh32R => alu32!(r.get(op.src), |a, b| a.wrapping_shr(b)),
             Code::Rsh32I => alu32!(op.imm, |a, b| a.wrapping_shr(b)),
-            Code::Arsh64R => alu64!(r.get(op.src), |a, b| (a as i64).wrapping_shr(b as u32) as u64),
+            Code::Arsh64R => alu64!(r.get(op.src), |a, b| (a as i64).wrapping_shr(b as u32)
+                as u64),
             Code::Arsh64I => alu64!(op.imm, |a, b| (a as i64).wrapping_shr(b as u32) as u64),
             Code::Arsh32R => alu32!(r.get(op.src), |a, b| (a as i32).wrapping_shr(b) as u32),
             Code::Arsh32I => alu32!(op.imm, |a, b| (a as i32).wrapping_shr(b) as u32),
@@ -362,7 +367,11 @@ pub(crate) unsafe fn execute<const CHECKED: bool>(
                 }
             },
             Code::LdAbs | Code::LdInd => {
-                let index = if op.code == Code::LdInd { r.get(op.src) } else { 0 };
+                let index = if op.code == Code::LdInd {
+                    r.get(op.src)
+                } else {
+                    0
+                };
                 match run.load_packet(index.wrapping_add(op.imm), op.off as usize) {
                     Some(value) => r.set(0, value),
                     None => {

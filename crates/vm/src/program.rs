@@ -63,17 +63,16 @@ impl Program {
         if insns.is_empty() {
             return Err(LoadError::Empty);
         }
-        let functions = Functions::find(insns)
-            .map_err(|(insn, error)| LoadError::Structure { insn, error })?;
-        let mut ops = insns
+        let functions =
+            Functions::find(insns).map_err(|(insn, error)| LoadError::Structure { insn, error })?;
+        let ops = insns
             .iter()
             .enumerate()
             .map(|(at, insn)| decode(at, insn, &functions, maps))
             .collect::<Result<Vec<_>, _>>()?;
-        interp::fuse(&mut ops);
         Ok(Program {
             insns: insns.into(),
-            ops: ops.into(),
+            ops: ops.into_boxed_slice(),
             functions,
             maps: maps.into(),
             verified: false,
@@ -233,8 +232,8 @@ fn decode(
             src,
             off,
         } => {
-            let code =
-                op::load(size, sign_extend).ok_or_else(|| unsupported("this sign-extending load"))?;
+            let code = op::load(size, sign_extend)
+                .ok_or_else(|| unsupported("this sign-extending load"))?;
             op(code, dst, reg(src), off.into())
         }
         Insn::Store {
@@ -277,7 +276,9 @@ fn decode(
         Insn::CallLocal { .. } => op(Code::CallLocal, Reg::R0, (0, 0), target()),
         Insn::CallKfunc { .. } => Err(unsupported("a kernel function")),
         Insn::Exit => op(Code::Exit, Reg::R0, (0, 0), 0),
-        Insn::LdAbs { size, imm } => op(Code::LdAbs, Reg::R0, (0, extend(imm)), size.bytes() as i32),
+        Insn::LdAbs { size, imm } => {
+            op(Code::LdAbs, Reg::R0, (0, extend(imm)), size.bytes() as i32)
+        }
         Insn::LdInd { size, src, imm } => op(
             Code::LdInd,
             Reg::R0,

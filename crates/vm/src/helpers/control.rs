@@ -39,7 +39,8 @@ fn repeat(run: &mut Run<'_>, [rounds, callback, context, flags, ..]: Args) -> Re
 fn lock_word<'m>(run: &mut Run<'_>, address: u64) -> Option<&'m AtomicU32> {
     let word = run.write(address, 4).ok()?.as_mut_ptr().cast::<u32>();
     // SAFETY: four bytes of a map's value, which the run allows; `struct bpf_spin_lock` is aligned in values.
-    word.is_aligned().then(|| unsafe { AtomicU32::from_ptr(word) })
+    word.is_aligned()
+        .then(|| unsafe { AtomicU32::from_ptr(word) })
 }
 
 fn spin_lock(run: &mut Run<'_>, address: u64) {

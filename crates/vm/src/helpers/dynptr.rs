@@ -63,7 +63,11 @@ fn from_memory(run: &mut Run<'_>, [address, size, flags, dynptr, ..]: Args) -> R
         (_, len) if len > MOST => Err(Errno::TOO_BIG),
         _ => Ok(()),
     };
-    let made = if result.is_ok() { Dynptr { address, len } } else { Dynptr::default() };
+    let made = if result.is_ok() {
+        Dynptr { address, len }
+    } else {
+        Dynptr::default()
+    };
     made.store(run, dynptr)?;
     result
 }

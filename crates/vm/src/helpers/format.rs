@@ -27,7 +27,7 @@ impl<'a> Arguments<'a> {
 /// An array of 64-bit arguments in the program's memory.
 pub(super) fn arguments(run: &mut Run<'_>, data: u64, bytes: u64) -> Result<Vec<u64>, Errno> {
     let bytes = bytes & 0xffff_ffff;
-    if bytes % 8 != 0 || bytes > MOST_ARGUMENTS * 8 || (bytes > 0 && data == 0) {
+    if !bytes.is_multiple_of(8) || bytes > MOST_ARGUMENTS * 8 || (bytes > 0 && data == 0) {
         return Err(Errno::INVAL);
     }
     let (words, _) = run.read(data, bytes)?.as_chunks::<8>();
@@ -110,8 +110,16 @@ pub(super) fn format(
 }
 
 fn number(value: u64, conversion: u8, size: usize) -> Vec<u8> {
-    let cut = if size == 4 { u64::from(value as u32) } else { value };
-    let signed = if size == 4 { i64::from(value as i32) } else { value as i64 };
+    let cut = if size == 4 {
+        u64::from(value as u32)
+    } else {
+        value
+    };
+    let signed = if size == 4 {
+        i64::from(value as i32)
+    } else {
+        value as i64
+    };
     let mut text = String::new();
     let _infallible = match conversion {
         b'd' | b'i' => write!(text, "{signed}"),
@@ -165,9 +173,18 @@ mod tests {
     #[test]
     fn numbers_have_widths_and_signs() {
         let minus = -5i64 as u64;
-        assert_eq!(print("%d %u %lld|", &[minus, minus, minus]).as_deref(), Ok("-5 4294967291 -5|"));
-        assert_eq!(print("%5d|%-5d|%05d", &[42, 42, minus]).as_deref(), Ok("   42|42   |-0005"));
-        assert_eq!(print("%x %lX %c %%", &[255, 1 << 36, 65]).as_deref(), Ok("ff 1000000000 A %"));
+        assert_eq!(
+            print("%d %u %lld|", &[minus, minus, minus]).as_deref(),
+            Ok("-5 4294967291 -5|")
+        );
+        assert_eq!(
+            print("%5d|%-5d|%05d", &[42, 42, minus]).as_deref(),
+            Ok("   42|42   |-0005")
+        );
+        assert_eq!(
+            print("%x %lX %c %%", &[255, 1 << 36, 65]).as_deref(),
+            Ok("ff 1000000000 A %")
+        );
     }
 
     #[test]

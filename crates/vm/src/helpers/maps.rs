@@ -3,9 +3,9 @@
 use std::ptr::NonNull;
 
 use super::{Args, family};
+use crate::Errno;
 use crate::errno::status;
 use crate::run::Run;
-use crate::Errno;
 
 family! {
     MAP_LOOKUP_ELEM => lookup,
@@ -65,12 +65,14 @@ fn push(run: &mut Run<'_>, [map, value, flags, ..]: Args) -> Result<(), Errno> {
 
 fn pop(run: &mut Run<'_>, [map, value, ..]: Args) -> Result<(), Errno> {
     let map = run.map(map)?;
-    map.store().pop(run.write(value, map.spec().value_size.into())?)
+    map.store()
+        .pop(run.write(value, map.spec().value_size.into())?)
 }
 
 fn peek(run: &mut Run<'_>, [map, value, ..]: Args) -> Result<(), Errno> {
     let map = run.map(map)?;
-    map.store().peek(run.write(value, map.spec().value_size.into())?)
+    map.store()
+        .peek(run.write(value, map.spec().value_size.into())?)
 }
 
 /// Creates the value where it is missing (`BPF_LOCAL_STORAGE_GET_F_CREATE`).

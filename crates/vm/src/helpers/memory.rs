@@ -100,7 +100,9 @@ pub(super) fn fill_str(
         };
         if fill(run, space, address, chunk).is_err() {
             // A value of a map may end inside of the chunk.
-            let Some(byte) = chunk.get_mut(..1) else { break };
+            let Some(byte) = chunk.get_mut(..1) else {
+                break;
+            };
             fill(run, space, address, byte)?;
             if byte == [0] {
                 return Ok(len as u64 + 1);

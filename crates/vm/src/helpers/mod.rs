@@ -24,8 +24,7 @@ mod time;
 type Args = [u64; 5];
 
 /// A helper as both the interpreter and machine code call it.
-pub(crate) type Helper =
-    for<'r, 'w> extern "C" fn(&'r mut Run<'w>, u64, u64, u64, u64, u64) -> u64;
+pub(crate) type Helper = for<'r, 'w> extern "C" fn(&'r mut Run<'w>, u64, u64, u64, u64, u64) -> u64;
 
 /// Writes the function `find` of a family: from a helper's number to its entry.
 macro_rules! family {
@@ -87,7 +86,13 @@ mod tests {
 
     #[test]
     fn helpers_are_found_by_number() {
-        for name in ["map_lookup_elem", "ktime_get_ns", "ringbuf_output", "loop", "tail_call"] {
+        for name in [
+            "map_lookup_elem",
+            "ktime_get_ns",
+            "ringbuf_output",
+            "loop",
+            "tail_call",
+        ] {
             assert!(helper_id(name).is_some_and(is_supported), "{name}");
         }
         assert!(!is_supported(0));

@@ -33,7 +33,10 @@ fn parse(text: &[u8], flags: u64) -> Result<(bool, u64, u64), Errno> {
     });
     let skip = if base == 16 && hex { 2 } else { 0 };
     let digits = rest.get(skip..).unwrap_or_default();
-    let count = digits.iter().take_while(|&&b| char::from(b).is_digit(base)).count();
+    let count = digits
+        .iter()
+        .take_while(|&&b| char::from(b).is_digit(base))
+        .count();
     if count == 0 {
         return Err(Errno::INVAL);
     }
@@ -57,7 +60,11 @@ fn give(run: &mut Run<'_>, to: u64, value: u64) -> Result<(), Errno> {
 
 fn strtol(run: &mut Run<'_>, [address, size, flags, result, ..]: Args) -> Result<u64, Errno> {
     let (negative, value, used) = parse(text(run, address, size)?, flags)?;
-    let signed = if negative { -i128::from(value) } else { value.into() };
+    let signed = if negative {
+        -i128::from(value)
+    } else {
+        value.into()
+    };
     let signed = i64::try_from(signed).map_err(|_| Errno::RANGE)?;
     give(run, result, signed as u64)?;
     Ok(used)

@@ -1,9 +1,9 @@
 //! The task that the event belongs to, and the processor.
 
 use super::{Args, family};
+use crate::Errno;
 use crate::errno::status;
 use crate::run::Run;
-use crate::Errno;
 
 family! {
     GET_CURRENT_PID_TGID => |run, _| run.world.pid_tgid(),
@@ -27,7 +27,11 @@ fn comm(run: &mut Run<'_>, [buffer, size, ..]: Args) -> Result<(), Errno> {
     let name = run.world.comm();
     let len = name.iter().position(|&b| b == 0).unwrap_or(name.len() - 1);
     for (at, byte) in buffer.iter_mut().enumerate() {
-        *byte = if at < len { name.get(at).copied().unwrap_or(0) } else { 0 };
+        *byte = if at < len {
+            name.get(at).copied().unwrap_or(0)
+        } else {
+            0
+        };
     }
     if let Some(last) = buffer.last_mut() {
         *last = 0;

@@ -18,8 +18,16 @@ const MOST_FORMAT: u64 = 4096;
 fn compare(run: &mut Run<'_>, [first, size, second, ..]: Args) -> Result<u64, Errno> {
     let size = size & 0xffff_ffff;
     for at in 0..size {
-        let a = run.read(first.wrapping_add(at), 1)?.first().copied().unwrap_or(0);
-        let b = run.read(second.wrapping_add(at), 1)?.first().copied().unwrap_or(0);
+        let a = run
+            .read(first.wrapping_add(at), 1)?
+            .first()
+            .copied()
+            .unwrap_or(0);
+        let b = run
+            .read(second.wrapping_add(at), 1)?
+            .first()
+            .copied()
+            .unwrap_or(0);
         if a != b {
             return Ok(i64::from(if a < b { -1 } else { 1 }) as u64);
         }

@@ -44,7 +44,11 @@ impl Translator<'_, '_> {
         };
         let signed = matches!(op, AluOp::SDiv | AluOp::SMod);
         let zero = self.b.ins().iconst(ty, 0);
-        let by_zero = if matches!(op, AluOp::Div | AluOp::SDiv) { zero } else { a };
+        let by_zero = if matches!(op, AluOp::Div | AluOp::SDiv) {
+            zero
+        } else {
+            a
+        };
         match src {
             Src::Imm(0) => by_zero,
             Src::Imm(-1) if signed => match op {
@@ -60,7 +64,10 @@ impl Translator<'_, '_> {
                     let value = self.unsigned_divide(op, ty, a, divisor);
                     return self.b.ins().select(is_zero, by_zero, value);
                 }
-                let minus_one = self.b.ins().iconst(ty, if ty == types::I64 { -1 } else { 0xffff_ffff });
+                let minus_one = self
+                    .b
+                    .ins()
+                    .iconst(ty, if ty == types::I64 { -1 } else { 0xffff_ffff });
                 let is_minus = self.b.ins().icmp(IntCC::Equal, b, minus_one);
                 divisor = self.b.ins().select(is_minus, one, divisor);
                 let value = self.plain_divide(op, a, divisor);

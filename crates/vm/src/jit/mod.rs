@@ -122,13 +122,11 @@ fn new_module() -> Result<JITModule, CompileError> {
 pub(crate) fn compile(program: &Program) -> Result<Native, CompileError> {
     let mut module = new_module()?;
     let signature = signature(&module);
-    let functions = program
-        .functions
-        .starts
-        .iter()
-        .map(|_| module.declare_anonymous_function(&signature))
-        .collect::<Result<Vec<FuncId>, _>>()
-        .map_err(Box::new)?;
+    let mut functions: Vec<FuncId> = Vec::new();
+    for _ in &program.functions.starts {
+        let id = module.declare_anonymous_function(&signature);
+        functions.push(id.map_err(Box::new)?);
+    }
     let mut context = module.make_context();
     let mut builder_context = FunctionBuilderContext::new();
     for (&start, &id) in program.functions.starts.iter().zip(&functions) {
@@ -141,9 +139,7 @@ pub(crate) fn compile(program: &Program) -> Result<Native, CompileError> {
         let builder = FunctionBuilder::new(&mut context.func, &mut builder_context);
         let config = module.target_config();
         translate::function(program, start, refs, &signature, builder, config)?;
-        module
-            .define_function(id, &mut context)
-            .map_err(Box::new)?;
+        module.define_function(id, &mut context).map_err(Box::new)?;
         module.clear_context(&mut context);
     }
     module.finalize_definitions().map_err(Box::new)?;

@@ -47,7 +47,9 @@ pub(super) fn function(
             _ => continue,
         };
         for index in target {
-            blocks.entry(index).or_insert_with(|| builder.create_block());
+            blocks
+                .entry(index)
+                .or_insert_with(|| builder.create_block());
         }
     }
     let entry = builder.create_block();
@@ -60,8 +62,13 @@ pub(super) fn function(
         FRAME_BYTES as u32,
         4,
     ));
-    let frame = builder.ins().stack_addr(types::I64, slot, FRAME_BYTES as i32);
-    let run = params.first().copied().ok_or(CompileError::Untranslated(start))?;
+    let frame = builder
+        .ins()
+        .stack_addr(types::I64, slot, FRAME_BYTES as i32);
+    let run = params
+        .first()
+        .copied()
+        .ok_or(CompileError::Untranslated(start))?;
     let mut t = Translator {
         program,
         b: builder,
@@ -83,12 +90,14 @@ pub(super) fn function(
                 t.b.ins().jump(block, &[]);
             }
             t.b.switch_to_block(block);
-            open = true;
         } else if !open {
             // What no jump leads to, after an end, is never run.
             continue;
         }
-        let insn = program.insns.get(at).ok_or(CompileError::Untranslated(at))?;
+        let insn = program
+            .insns
+            .get(at)
+            .ok_or(CompileError::Untranslated(at))?;
         open = t.insn(at, insn)?;
     }
     t.b.seal_all_blocks();
@@ -268,7 +277,11 @@ impl Translator<'_, '_> {
         let base = self.get(dst);
         let offset = self.number(i64::from(off) as u64);
         let address = self.b.ins().iadd(base, offset);
-        let width = if size == Size::B8 { Width::W64 } else { Width::W32 };
+        let width = if size == Size::B8 {
+            Width::W64
+        } else {
+            Width::W32
+        };
         let operand = self.get_sized(src, width);
         let (rmw, fetch) = match op {
             AtomicOp::Add { fetch } => (AtomicRmwOp::Add, fetch),

@@ -120,7 +120,7 @@ impl Store for Array {
     }
 
     fn contains(&self, address: u64, size: u64) -> bool {
-        self.slab.contains(address, size)
+        self.slab.contains(address, size, 0)
     }
 }
 

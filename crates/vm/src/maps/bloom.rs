@@ -49,7 +49,10 @@ impl Store for Bloom {
     }
 
     fn peek(&self, value: &mut [u8]) -> Result<(), Errno> {
-        if self.places(value).all(|(word, bit)| word.load(Relaxed) & bit != 0) {
+        if self
+            .places(value)
+            .all(|(word, bit)| word.load(Relaxed) & bit != 0)
+        {
             Ok(())
         } else {
             Err(Errno::NOENT)

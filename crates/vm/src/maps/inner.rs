@@ -22,7 +22,10 @@ impl Kept {
     }
 
     fn find(&self, handle: u64) -> Option<Arc<Map>> {
-        lock(&self.0).iter().find(|m| Map::handle(m) == handle).cloned()
+        lock(&self.0)
+            .iter()
+            .find(|m| Map::handle(m) == handle)
+            .cloned()
     }
 
     fn contains(&self, address: u64, size: u64) -> bool {
@@ -82,7 +85,9 @@ impl Store for ArrayOfMaps {
     }
 
     fn next_key(&self, after: Option<&[u8]>, next: &mut [u8]) -> Result<(), Errno> {
-        let after = after.and_then(|k| k.try_into().ok()).map(u32::from_ne_bytes);
+        let after = after
+            .and_then(|k| k.try_into().ok())
+            .map(u32::from_ne_bytes);
         let index = match after {
             Some(index) if (index as usize) < self.handles.len() => index + 1,
             _ => 0,
@@ -212,7 +217,10 @@ mod tests {
             assert!(outer.knows(Map::handle(&inner)));
             assert_eq!(outer.remove(&key), Ok(()));
             assert!(outer.inner(&key).is_none());
-            assert!(outer.knows(Map::handle(&inner)), "a program may still hold it");
+            assert!(
+                outer.knows(Map::handle(&inner)),
+                "a program may still hold it"
+            );
         }
     }
 }

@@ -16,7 +16,7 @@ pub(crate) struct LpmTrie {
 
 #[derive(Default)]
 struct Inner {
-    /// By prefix length and masked data: the element, whose slab also holds the key.
+    /// By prefix length and masked data: the element of its value.
     prefixes: BTreeMap<(u32, Box<[u8]>), usize>,
     free: Vec<usize>,
     fresh: usize,
@@ -25,9 +25,8 @@ struct Inner {
 impl LpmTrie {
     pub(crate) fn new(spec: &MapSpec) -> Result<LpmTrie, Errno> {
         let value_size = spec.value_size as usize;
-        let key = (spec.key_size as usize).next_multiple_of(8);
         Ok(LpmTrie {
-            values: Slab::new(key + value_size, spec.max_entries as usize)?,
+            values: Slab::new(value_size, spec.max_entries as usize)?,
             inner: RwLock::default(),
             data_size: spec.key_size as usize - 4,
         })
@@ -44,11 +43,7 @@ impl LpmTrie {
     }
 
     fn value(&self, element: usize) -> NonNull<u8> {
-        self.values.at(element, self.value_offset())
-    }
-
-    fn value_offset(&self) -> usize {
-        (self.data_size + 4).next_multiple_of(8)
+        self.values.at(element, 0)
     }
 }
 
@@ -99,7 +94,7 @@ impl Store for LpmTrie {
                 None => return Err(Errno::NOSPC),
             },
         };
-        self.values.write(element, self.value_offset(), value);
+        self.values.write(element, 0, value);
         inner.prefixes.insert((bits, data), element);
         Ok(())
     }
@@ -117,11 +112,9 @@ impl Store for LpmTrie {
         // The longest prefixes come first, as in the kernel's walk.
         let last = after.and_then(|key| self.split(key).ok());
         let (bits, data) = match last {
-            Some(last) if inner.prefixes.contains_key(&last) => inner
-                .prefixes
-                .range(..last)
-                .next_back()
-                .map(|(key, _)| key),
+            Some(last) if inner.prefixes.contains_key(&last) => {
+                inner.prefixes.range(..last).next_back().map(|(key, _)| key)
+            }
             _ => inner.prefixes.keys().next_back(),
         }
         .ok_or(Errno::NOENT)?;
@@ -130,7 +123,7 @@ impl Store for LpmTrie {
     }
 
     fn contains(&self, address: u64, size: u64) -> bool {
-        self.values.contains(address, size)
+        self.values.contains(address, size, 0)
     }
 }
 

@@ -185,7 +185,11 @@ impl Map {
 
     /// How many values a key has: one, or one a processor.
     pub fn values_per_key(&self) -> u32 {
-        if self.spec.kind.is_per_cpu() { self.cpus } else { 1 }
+        if self.spec.kind.is_per_cpu() {
+            self.cpus
+        } else {
+            1
+        }
     }
 
     /// Bytes of the values of a key as user space sees them.

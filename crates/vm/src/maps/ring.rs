@@ -64,7 +64,8 @@ impl RingBuf {
             self.lost.fetch_add(1, Ordering::Relaxed);
             return None;
         }
-        self.header(position).store(len as u32 | BUSY, Ordering::Relaxed);
+        self.header(position)
+            .store(len as u32 | BUSY, Ordering::Relaxed);
         *producer = end;
         self.produced.store(end, Ordering::Release);
         let at = (position % self.size + HEADER) as usize;
@@ -102,7 +103,8 @@ impl RingBuf {
         let mut given = 0;
         loop {
             let position = self.consumed.load(Ordering::Relaxed);
-            if position == self.produced.load(Ordering::Acquire) {
+            let produced = self.produced.load(Ordering::Acquire);
+            if position == produced {
                 return given;
             }
             let header = self.header(position).load(Ordering::Acquire);
@@ -110,18 +112,23 @@ impl RingBuf {
                 return given;
             }
             let len = u64::from(header & !DISCARD);
+            let end = position + (len + HEADER).next_multiple_of(8);
+            if end > produced {
+                // An unverified program wrote over the header: what lies behind it cannot be found.
+                self.lost.fetch_add(1, Ordering::Relaxed);
+                self.consumed.store(produced, Ordering::Release);
+                return given;
+            }
             let mut go_on = true;
             if header & DISCARD == 0 {
                 let at = (position % self.size + HEADER) as usize;
                 let start = self.memory.at(0, at);
                 // SAFETY: the record is finished, in one piece, and its room is not given away before `consumed`
                 // passes it.
-                let record =
-                    unsafe { std::slice::from_raw_parts(start.as_ptr(), len as usize) };
+                let record = unsafe { std::slice::from_raw_parts(start.as_ptr(), len as usize) };
                 given += 1;
                 go_on = sink(record);
             }
-            let end = position + (len + HEADER).next_multiple_of(8);
             self.consumed.store(end, Ordering::Release);
             if !go_on {
                 return given;
@@ -154,7 +161,7 @@ impl Store for RingBuf {
     }
 
     fn contains(&self, address: u64, size: u64) -> bool {
-        self.memory.contains(address, size)
+        self.memory.contains(address, size, 0)
     }
 }
 

@@ -91,11 +91,14 @@ impl Slab {
         own == bytes
     }
 
-    /// Whether all these bytes lie in the slab.
-    pub(crate) fn contains(&self, address: u64, size: u64) -> bool {
-        let start = self.base.as_ptr() as u64;
-        let end = start + self.layout.size() as u64;
-        address >= start && address.checked_add(size).is_some_and(|e| e <= end)
+    /// Whether all these bytes lie in one element, at `from` or behind it.
+    pub(crate) fn contains(&self, address: u64, size: u64, from: usize) -> bool {
+        let Some(distance) = address.checked_sub(self.base.as_ptr() as u64) else {
+            return false;
+        };
+        let stride = self.stride as u64;
+        let (element, offset) = (distance / stride, distance % stride);
+        element < self.count as u64 && offset >= from as u64 && size <= stride - offset
     }
 }
 
@@ -116,7 +119,8 @@ mod tests {
         slab.write(1, 0, b"hello");
         assert!(slab.equals(1, 0, b"hello") && slab.equals(2, 0, &[0; 5]));
         let address = slab.at(2, 0).as_ptr() as u64;
-        assert!(slab.contains(address, 8) && !slab.contains(address, 9));
+        assert!(slab.contains(address, 8, 0) && !slab.contains(address, 9, 0));
+        assert!(!slab.contains(address, 4, 4) && slab.contains(address + 4, 4, 4));
         assert_eq!(slab.at(2, 0).as_ptr() as usize % 8, 0);
     }
 

@@ -164,7 +164,11 @@ impl MapSpec {
                 wanted(sizes && self.flags.contains(MapFlags::NO_PREALLOC))
             }
             MapType::StackTrace => {
-                let frame = if self.flags.contains(MapFlags::STACK_BUILD_ID) { 32 } else { 8 };
+                let frame = if self.flags.contains(MapFlags::STACK_BUILD_ID) {
+                    32
+                } else {
+                    8
+                };
                 wanted(key == 4 && entries > 0 && value >= 8 && value % frame == 0)?;
                 wanted(value / frame <= MAX_FRAMES)
             }
@@ -183,8 +187,16 @@ impl MapSpec {
 
     fn fits(&self, value: u32) -> Result<(), Errno> {
         let size = u64::from(value).next_multiple_of(8);
-        let most = if self.kind.is_per_cpu() { PER_CPU_MAX } else { KMALLOC_MAX * 512 };
-        if size > most { Err(Errno::TOO_BIG) } else { Ok(()) }
+        let most = if self.kind.is_per_cpu() {
+            PER_CPU_MAX
+        } else {
+            KMALLOC_MAX * 512
+        };
+        if size > most {
+            Err(Errno::TOO_BIG)
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -200,7 +212,10 @@ mod tests {
         assert_eq!(check(MapType::Hash, 0, 8, 1), Err(Errno::INVAL));
         assert_eq!(check(MapType::RingBuf, 0, 0, 5000), Err(Errno::INVAL));
         assert_eq!(check(MapType::RingBuf, 0, 0, 8192), Ok(()));
-        assert_eq!(check(MapType::PerCpuArray, 4, 1 << 20, 1), Err(Errno::TOO_BIG));
+        assert_eq!(
+            check(MapType::PerCpuArray, 4, 1 << 20, 1),
+            Err(Errno::TOO_BIG)
+        );
         assert_eq!(check(MapType::LpmTrie, 8, 8, 1), Err(Errno::INVAL));
     }
 

@@ -61,7 +61,11 @@ impl StackTraces {
     /// The frames of a stack as user space sees them, zero behind the last.
     pub(crate) fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
         let stack = lock(self.slot(key)?);
-        let mut out: Vec<u8> = stack.as_ref()?.iter().flat_map(|f| f.to_ne_bytes()).collect();
+        let mut out: Vec<u8> = stack
+            .as_ref()?
+            .iter()
+            .flat_map(|f| f.to_ne_bytes())
+            .collect();
         out.resize(self.value_size, 0);
         Some(out)
     }
@@ -104,7 +108,11 @@ mod tests {
         let map = Map::new(MapSpec::new(MapType::StackTrace, 4, 24, 64), 1).expect("made");
         let stacks = map.stacks().expect("stacks");
         let id = stacks.insert(&[1, 2, 3, 4], 0);
-        assert_eq!(id, stacks.insert(&[1, 2, 3, 5], 0), "only three frames are kept");
+        assert_eq!(
+            id,
+            stacks.insert(&[1, 2, 3, 5], 0),
+            "only three frames are kept"
+        );
         let key = (id.expect("kept") as u32).to_ne_bytes();
         let bytes: Vec<u8> = [1u64, 2, 3].iter().flat_map(|f| f.to_ne_bytes()).collect();
         assert_eq!(map.get(&key), Some(bytes));

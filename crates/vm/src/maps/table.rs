@@ -58,7 +58,9 @@ impl Table {
             elements: Slab::new(value_offset + value_bytes, entries as usize)?,
             buckets: Slab::new(8, count.div_ceil(2) as usize)?,
             mask: count - 1,
-            locks: (0..MOST_LOCKS.min(count as usize)).map(|_| Mutex::new(())).collect(),
+            locks: (0..MOST_LOCKS.min(count as usize))
+                .map(|_| Mutex::new(()))
+                .collect(),
             free: Mutex::new(Free {
                 head: 0,
                 fresh: 0,
@@ -80,7 +82,11 @@ impl Table {
     }
 
     fn head(&self, bucket: u32) -> &AtomicU32 {
-        Table::word(&self.buckets, bucket as usize / 2, (bucket as usize % 2) * 4)
+        Table::word(
+            &self.buckets,
+            bucket as usize / 2,
+            (bucket as usize % 2) * 4,
+        )
     }
 
     fn lock_hash(&self, hash: u32) -> Bucket<'_> {
@@ -98,7 +104,8 @@ impl Table {
     }
 
     pub(crate) fn value(&self, element: u32, offset: usize) -> NonNull<u8> {
-        self.elements.at(element as usize, self.value_offset + offset)
+        self.elements
+            .at(element as usize, self.value_offset + offset)
     }
 
     pub(crate) fn key(&self, element: u32) -> NonNull<u8> {
@@ -115,7 +122,8 @@ impl Table {
     }
 
     pub(crate) fn clear_value(&self, element: u32, len: usize) {
-        self.elements.clear(element as usize, self.value_offset, len);
+        self.elements
+            .clear(element as usize, self.value_offset, len);
     }
 
     /// Notes that an element was used, so that it is not forgotten soon.
@@ -219,8 +227,9 @@ impl Table {
         shown
     }
 
+    /// Whether these bytes are of keys and values: the links are none of a program's business.
     pub(crate) fn contains(&self, address: u64, size: u64) -> bool {
-        self.elements.contains(address, size)
+        self.elements.contains(address, size, HEADER)
     }
 }
 
@@ -253,7 +262,9 @@ impl Bucket<'_> {
         table.header(element, HASH).store(self.hash, Relaxed);
         table.header(element, USED).store(0, Relaxed);
         table.header(element, STATE).store(LINKED, Relaxed);
-        table.header(element, NEXT).store(self.head().load(Relaxed), Relaxed);
+        table
+            .header(element, NEXT)
+            .store(self.head().load(Relaxed), Relaxed);
         self.head().store(element + 1, Relaxed);
     }
 

@@ -73,7 +73,9 @@ impl Store for TaskStorage {
             }
             None => {
                 drop(values);
-                self.value(task, true, Some(value)).map(|_| ()).ok_or(Errno::NOMEM)
+                self.value(task, true, Some(value))
+                    .map(|_| ())
+                    .ok_or(Errno::NOMEM)
             }
         }
     }
@@ -83,7 +85,9 @@ impl Store for TaskStorage {
     }
 
     fn contains(&self, address: u64, size: u64) -> bool {
-        lock(&self.values).values().any(|s| s.contains(address, size))
+        lock(&self.values)
+            .values()
+            .any(|s| s.contains(address, size, 0))
     }
 
     fn tasks(&self) -> Option<&TaskStorage> {

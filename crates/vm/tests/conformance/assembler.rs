@@ -57,7 +57,11 @@ pub(crate) fn number(text: &str) -> Result<u64, String> {
         None => digits.parse(),
     }
     .map_err(|e| format!("{text}: {e}"))?;
-    Ok(if negative { value.wrapping_neg() } else { value })
+    Ok(if negative {
+        value.wrapping_neg()
+    } else {
+        value
+    })
 }
 
 fn reg(text: &str) -> Option<Reg> {
@@ -261,7 +265,9 @@ fn memory_access(name: &str, operands: &[&str]) -> Option<Insn> {
             off,
         });
     }
-    let letter = name.strip_prefix("stx").or_else(|| name.strip_prefix("st"))?;
+    let letter = name
+        .strip_prefix("stx")
+        .or_else(|| name.strip_prefix("st"))?;
     let (dst, off) = memory(first)?;
     Some(Insn::Store {
         size: size(letter)?,

@@ -13,7 +13,8 @@ pub(crate) struct Test {
 
 pub(crate) fn parse(text: &str) -> Result<Test, String> {
     let mut section = "";
-    let (mut assembly, mut raw, mut memory, mut result) = (String::new(), Vec::new(), Vec::new(), 0);
+    let (mut assembly, mut raw, mut memory, mut result) =
+        (String::new(), Vec::new(), Vec::new(), 0);
     for line in text.lines() {
         let line = line.split('#').next().unwrap_or_default().trim();
         if let Some(name) = line.strip_prefix("--") {

@@ -71,7 +71,11 @@ fn all_programs_give_their_result() {
     let Some(folder) = checkout() else { return };
     let (mut passed, mut failures) = (0, Vec::new());
     for path in files(&folder.join("tests"), "") {
-        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let name = path
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         // Calls through a register are no instruction of Linux.
         if name == "callx" {
             continue;
@@ -88,7 +92,10 @@ fn all_programs_give_their_result() {
             Err(error) => failures.push(format!("{name}: {error}")),
         }
     }
-    println!("bpf_conformance: {passed} passed, {} failed", failures.len());
+    println!(
+        "bpf_conformance: {passed} passed, {} failed",
+        failures.len()
+    );
     assert!(failures.is_empty(), "{}", failures.join("\n"));
     assert!(passed > 0, "no tests in {}", folder.display());
 }
@@ -100,7 +107,11 @@ fn used_reserved_fields_are_refused() {
     for path in files(&folder.join("negative"), "unused-") {
         let text = fs::read_to_string(&path).expect("reads");
         let test = data::parse(&text).expect("parses");
-        assert!(decode(&test.slots).is_err(), "{} is accepted", path.display());
+        assert!(
+            decode(&test.slots).is_err(),
+            "{} is accepted",
+            path.display()
+        );
         refused += 1;
     }
     println!("bpf_conformance: {refused} programs with used reserved fields refused");
