@@ -1,9 +1,15 @@
-//! Random programs give the same result in checked mode, in the interpreter and as machine code.
+//! Random programs give the same result in checked mode, in the interpreter, as machine code, and in the Linux kernel.
 
+use std::cell::Cell;
+
+use beetrace_engine::{Engine, Error, LoadOptions, ProgramId};
 use beetrace_isa::{AluOp, AtomicOp, Endian, Insn, JmpOp, Reg, Size, Src, Width};
+use beetrace_kernel::{Kernel, Privileges};
+use beetrace_object::{self as object, Event, Object, ProbeSpec, ProgramKind};
 use beetrace_vm::{EmptyWorld, Program, Run};
 use proptest::prelude::*;
 use proptest::sample::select;
+use proptest::test_runner::TestRunner;
 
 /// Registers that hold numbers; `r10` alone holds an address.
 fn reg() -> impl Strategy<Value = Reg> {
@@ -87,11 +93,9 @@ fn insn() -> impl Strategy<Value = Insn> {
     prop_oneof![8 => alu, 1 => neg, 1 => extend, 1 => endian, 1 => wide, 3 => load, 3 => store, 2 => atomic]
 }
 
-const COMPARISONS: [JmpOp; 11] = JmpOp::ALL;
-
 /// A part of a body: an instruction, or a jump forward over some parts.
 fn part() -> impl Strategy<Value = (Insn, Option<usize>)> {
-    let jump = (width(), select(&COMPARISONS[..]), reg(), src(), 0..6usize).prop_map(
+    let jump = (width(), select(&JmpOp::ALL[..]), reg(), src(), 0..6usize).prop_map(
         |(width, op, dst, src, over)| {
             let insn = Insn::Jmp {
                 width,
@@ -158,6 +162,58 @@ fn program(numbers: &[u64], parts: Vec<(Insn, Option<usize>)>) -> Vec<Insn> {
     }
     insns.push(Insn::Exit);
     insns
+}
+
+/// What the program returns in the Linux kernel; `None` where its verifier does not take it.
+fn linux(insns: &[Insn]) -> Option<u64> {
+    let object = Object {
+        license: "GPL".into(),
+        programs: vec![object::Program {
+            name: "agreement".into(),
+            kind: ProgramKind::Syscall,
+            insns: insns.to_vec(),
+            functions: Vec::new(),
+            lines: Vec::new(),
+            probes: vec![ProbeSpec {
+                name: "agreement".into(),
+                event: Event::Begin,
+            }],
+        }],
+        ..Object::default()
+    };
+    let mut kernel = Kernel::new();
+    match kernel.load(&object, &LoadOptions::default()) {
+        Ok(()) => Some(kernel.run(ProgramId(0), 1).expect("runs").value),
+        Err(Error::Rejected { .. }) => None,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[test]
+fn linux_agrees() {
+    if !Privileges::current().may_bpf() {
+        println!("skipped: needs CAP_BPF");
+        return;
+    }
+    let numbers = prop::collection::vec(any::<u64>(), 10);
+    let parts = prop::collection::vec(part(), 0..40);
+    let mut runner = TestRunner::new(ProptestConfig::with_cases(96));
+    let accepted = Cell::new(0);
+    runner
+        .run(&(numbers, parts), |(numbers, parts)| {
+            let insns = program(&numbers, parts);
+            let Some(expected) = linux(&insns) else {
+                return Ok(());
+            };
+            accepted.set(accepted.get() + 1);
+            let program = Program::new(&insns, &[]).expect("loads");
+            let result = program.run(&mut Run::new(&EmptyWorld), &mut []);
+            prop_assert_eq!(result.map(|r| u64::from(r as u32)), Ok(expected));
+            Ok(())
+        })
+        .expect("the machines agree");
+    println!("{} programs run by Linux too", accepted.get());
+    assert!(accepted.get() > 0, "Linux took none of the programs");
 }
 
 proptest! {
