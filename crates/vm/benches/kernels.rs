@@ -8,13 +8,13 @@ use beetrace_vm::{EmptyWorld, Program, Run};
 use rustix::time::{ClockId, clock_gettime};
 
 /// A kernel: its name and its text. Loops are short enough for Linux to verify.
-struct Kernel {
+struct Workload {
     name: &'static str,
     text: &'static str,
 }
 
-const KERNELS: [Kernel; 3] = [
-    Kernel {
+const KERNELS: [Workload; 3] = [
+    Workload {
         name: "integer hash",
         text: "
             r6 = 10000
@@ -36,7 +36,7 @@ const KERNELS: [Kernel; 3] = [
             if r6 != 0 goto loop
             exit",
     },
-    Kernel {
+    Workload {
         name: "bytes on the stack",
         text: "
             r6 = 100
@@ -65,7 +65,7 @@ const KERNELS: [Kernel; 3] = [
             if r6 != 0 goto outer
             exit",
     },
-    Kernel {
+    Workload {
         name: "division primes",
         text: "
             r6 = 2
@@ -91,7 +91,7 @@ const KERNELS: [Kernel; 3] = [
             r0 += 1
         composite:
             r6 += 1
-            if r6 < 2000 goto next
+            if r6 < 800 goto next
             exit",
     },
 ];
@@ -99,7 +99,7 @@ const KERNELS: [Kernel; 3] = [
 /// How many instructions a run executes: hash, bytes, primes.
 fn executed() -> [u64; 3] {
     let mut primes = 2 + 1;
-    for n in 2..2000u64 {
+    for n in 2..800u64 {
         primes += 1 + 2;
         for d in 2.. {
             primes += 3;
