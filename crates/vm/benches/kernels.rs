@@ -91,7 +91,7 @@ const KERNELS: [Workload; 3] = [
             r0 += 1
         composite:
             r6 += 1
-            if r6 < 800 goto next
+            if r6 < 300 goto next
             exit",
     },
 ];
@@ -99,7 +99,7 @@ const KERNELS: [Workload; 3] = [
 /// How many instructions a run executes: hash, bytes, primes.
 fn executed() -> [u64; 3] {
     let mut primes = 2 + 1;
-    for n in 2..800u64 {
+    for n in 2..300u64 {
         primes += 1 + 2;
         for d in 2.. {
             primes += 3;

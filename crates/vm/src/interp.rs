@@ -10,17 +10,21 @@ use crate::run::{Fault, FaultKind, Run};
 use crate::sem::*;
 
 /// The registers. The numbers in an [`Op`] come from `Reg` and so are at most 10.
-struct Registers([u64; 16]);
+struct Registers([u64; 11]);
 
 impl Registers {
     #[inline(always)]
     fn get(&self, n: u8) -> u64 {
-        self.0[usize::from(n & 15)]
+        debug_assert!(n < 11);
+        // SAFETY: see the type.
+        unsafe { *self.0.get_unchecked(usize::from(n)) }
     }
 
     #[inline(always)]
     fn set(&mut self, n: u8, value: u64) {
-        self.0[usize::from(n & 15)] = value;
+        debug_assert!(n < 11);
+        // SAFETY: see the type.
+        unsafe { *self.0.get_unchecked_mut(usize::from(n)) = value }
     }
 }
 
@@ -60,7 +64,7 @@ pub(crate) unsafe fn execute<const CHECKED: bool>(
         back: base,
     }; MAX_FRAMES];
     let mut depth = 0usize;
-    let mut r = Registers([0; 16]);
+    let mut r = Registers([0; 11]);
     r.0[1..6].copy_from_slice(&args);
     r.set(10, stack_end);
     // SAFETY: `start` is the index of an instruction.
