@@ -7,6 +7,8 @@ use crate::Errno;
 use crate::program::Program;
 
 /// Programs by index.
+///
+/// A program that is in an array which it uses itself keeps both alive: whoever is done removes the programs.
 pub struct Programs(Box<[Mutex<Option<Arc<Program>>>]>);
 
 impl Programs {
