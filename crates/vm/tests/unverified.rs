@@ -197,7 +197,7 @@ fn run(program: &Program) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(3000))]
+    #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
     fn programs_stay_inside(steps in prop::collection::vec(step(15), 1..40)) {

@@ -2,14 +2,13 @@
 
 use std::cell::Cell;
 
-use beetrace_engine::{Engine, Error, LoadOptions, ProgramId};
 use beetrace_isa::{AluOp, AtomicOp, Endian, Insn, JmpOp, Reg, Size, Src, Width};
-use beetrace_kernel::{Kernel, Privileges};
-use beetrace_object::{self as object, Event, Object, ProbeSpec, ProgramKind};
 use beetrace_vm::{EmptyWorld, Program, Run};
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::TestRunner;
+
+use crate::linux;
 
 /// Registers that hold numbers; `r10` alone holds an address.
 fn reg() -> impl Strategy<Value = Reg> {
@@ -164,45 +163,19 @@ fn program(numbers: &[u64], parts: Vec<(Insn, Option<usize>)>) -> Vec<Insn> {
     insns
 }
 
-/// What the program returns in the Linux kernel; `None` where its verifier does not take it.
-fn linux(insns: &[Insn]) -> Option<u64> {
-    let object = Object {
-        license: "GPL".into(),
-        programs: vec![object::Program {
-            name: "agreement".into(),
-            kind: ProgramKind::Syscall,
-            insns: insns.to_vec(),
-            functions: Vec::new(),
-            lines: Vec::new(),
-            probes: vec![ProbeSpec {
-                name: "agreement".into(),
-                event: Event::Begin,
-            }],
-        }],
-        ..Object::default()
-    };
-    let mut kernel = Kernel::new();
-    match kernel.load(&object, &LoadOptions::default()) {
-        Ok(()) => Some(kernel.run(ProgramId(0), 1).expect("runs").value),
-        Err(Error::Rejected { .. }) => None,
-        Err(error) => panic!("{error}"),
-    }
-}
-
 #[test]
 fn linux_agrees() {
-    if !Privileges::current().may_bpf() {
-        println!("skipped: needs CAP_BPF");
+    if linux::skipped() {
         return;
     }
     let numbers = prop::collection::vec(any::<u64>(), 10);
     let parts = prop::collection::vec(part(), 0..40);
-    let mut runner = TestRunner::new(ProptestConfig::with_cases(96));
+    let mut runner = TestRunner::new(linux::cases(96));
     let accepted = Cell::new(0);
     runner
         .run(&(numbers, parts), |(numbers, parts)| {
             let insns = program(&numbers, parts);
-            let Some(expected) = linux(&insns) else {
+            let Some(expected) = linux::returns(&insns) else {
                 return Ok(());
             };
             accepted.set(accepted.get() + 1);
