@@ -78,7 +78,7 @@ pub trait World: Memory + Task {
         system_time(clock)
     }
 
-    /// The processor that the event happened on.
+    /// The processor that the event happened on, below the number that the maps were made for.
     fn cpu(&self) -> u32 {
         0
     }

@@ -155,7 +155,7 @@ impl Map {
             MapType::PerCpuHash | MapType::LruPerCpuHash => Box::new(hash::Hash::new(&spec, cpus)?),
             MapType::LpmTrie => Box::new(lpm::LpmTrie::new(&spec)?),
             MapType::RingBuf => Box::new(RingBuf::new(&spec)?),
-            MapType::PerfEventArray => Box::new(PerfEvents::new(&spec)),
+            MapType::PerfEventArray => Box::new(PerfEvents::new(&spec, cpus)),
             MapType::StackTrace => Box::new(StackTraces::new(&spec)?),
             MapType::Queue | MapType::Stack => Box::new(queue::Queue::new(&spec)?),
             MapType::BloomFilter => Box::new(bloom::Bloom::new(&spec)?),

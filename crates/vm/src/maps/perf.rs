@@ -23,9 +23,14 @@ struct Queue {
 }
 
 impl PerfEvents {
-    pub(crate) fn new(spec: &MapSpec) -> PerfEvents {
+    /// Without a number of entries there is one a processor, as loaders make it.
+    pub(crate) fn new(spec: &MapSpec, cpus: u32) -> PerfEvents {
+        let entries = match spec.max_entries {
+            0 => cpus,
+            entries => entries,
+        };
         PerfEvents {
-            queues: (0..spec.max_entries).map(|_| Mutex::default()).collect(),
+            queues: (0..entries).map(|_| Mutex::default()).collect(),
             lost: AtomicU64::new(0),
         }
     }
@@ -73,5 +78,24 @@ impl PerfEvents {
 impl Store for PerfEvents {
     fn perf(&self) -> Option<&PerfEvents> {
         Some(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::maps::{Map, MapType};
+
+    #[test]
+    fn a_full_queue_counts_what_it_lost() {
+        let map = Map::new(MapSpec::new(MapType::PerfEventArray, 4, 4, 0), 2).expect("made");
+        let perf = map.perf().expect("events");
+        let record = vec![1; MOST_BYTES / 2];
+        assert_eq!(perf.output(1, &record), Ok(()));
+        assert_eq!(perf.output(1, &record), Ok(()));
+        assert_eq!(perf.output(1, &[2]), Err(Errno::NOSPC));
+        assert_eq!(perf.output(2, &[2]), Err(Errno::TOO_BIG));
+        assert_eq!((perf.drain(&mut |_, _| true), perf.lost()), (2, 1));
+        assert_eq!(perf.output(1, &[2]), Ok(()));
     }
 }
