@@ -3,7 +3,7 @@
 use beetrace_engine::{Engine, Error, LoadOptions, ProgramId};
 use beetrace_isa::Insn;
 use beetrace_kernel::{Kernel, Privileges};
-use beetrace_object::{Event, Map, Object, ProbeSpec, Program, ProgramKind};
+use beetrace_object::{Event, Function, Map, Object, ProbeSpec, Program, ProgramKind, Signature};
 use proptest::test_runner::Config as ProptestConfig;
 
 /// So many random cases, and no file of failures.
@@ -24,6 +24,20 @@ pub(crate) fn skipped() -> bool {
     skip
 }
 
+/// The entry, and the function behind its end if there is one.
+fn functions(insns: &[Insn]) -> Vec<Function> {
+    let end = insns.iter().position(|insn| *insn == Insn::Exit);
+    let second = end.map(|end| end + 1).filter(|&start| start < insns.len());
+    let function = |start: usize, signature| Function {
+        name: format!("function_{start}"),
+        start: start as u32,
+        signature,
+    };
+    std::iter::once(function(0, Signature::Entry))
+        .chain(second.map(|start| function(start, Signature::Subprogram(5))))
+        .collect()
+}
+
 /// Loads a program with its maps; `None` where the verifier does not take it.
 pub(crate) fn load(insns: &[Insn], maps: Vec<Map>) -> Option<Kernel> {
     let object = Object {
@@ -32,7 +46,7 @@ pub(crate) fn load(insns: &[Insn], maps: Vec<Map>) -> Option<Kernel> {
             name: "agreement".into(),
             kind: ProgramKind::Syscall,
             insns: insns.to_vec(),
-            functions: Vec::new(),
+            functions: functions(insns),
             lines: Vec::new(),
             probes: vec![ProbeSpec {
                 name: "agreement".into(),

@@ -109,46 +109,20 @@ fn part() -> impl Strategy<Value = (Insn, Option<usize>)> {
     prop_oneof![6 => insn().prop_map(|insn| (insn, None)), 1 => jump]
 }
 
-/// Registers and stack get numbers first; at the end all of them go into `r0`.
-fn program(numbers: &[u64], parts: Vec<(Insn, Option<usize>)>) -> Vec<Insn> {
-    let mut insns: Vec<Insn> = Reg::ALL[..10]
-        .iter()
-        .zip(numbers)
-        .map(|(&reg, &n)| Insn::imm64(reg, n))
-        .collect();
+type Part = (Insn, Option<usize>);
+
+/// All instructions of one function: its frame gets numbers first, and at the end all that it holds goes into `r0`.
+fn body(insns: &mut Vec<Insn>, parts: &[Part]) {
     for n in 1..=8 {
-        insns.push(Insn::store(
-            Size::B8,
-            Reg::R10,
-            -8 * n,
-            Reg::ALL[n as usize],
-        ));
+        let reg = Reg::ALL[n as usize];
+        insns.push(Insn::store(Size::B8, Reg::R10, -8 * n, reg));
     }
-    let slots: Vec<usize> = parts.iter().map(|(insn, _)| insn.slots()).collect();
-    for (at, (insn, over)) in parts.into_iter().enumerate() {
-        insns.push(match (insn, over) {
-            (
-                Insn::Jmp {
-                    width,
-                    op,
-                    dst,
-                    src,
-                    ..
-                },
-                Some(over),
-            ) => {
-                let skipped: usize = slots[at + 1..].iter().take(over).sum();
-                let off = skipped as i16;
-                Insn::Jmp {
-                    width,
-                    op,
-                    dst,
-                    src,
-                    off,
-                }
-            }
-            (insn, _) => insn,
-        });
+    for (at, &(mut insn, over)) in parts.iter().enumerate() {
+        if let (Insn::Jmp { off, .. }, Some(over)) = (&mut insn, over) {
+            let skipped = parts[at + 1..].iter().take(over);
+            *off = skipped.map(|(insn, _)| insn.slots() as i16).sum();
+        }
+        insns.push(insn);
     }
     for &reg in &Reg::ALL[1..10] {
         insns.push(Insn::alu(AluOp::Mul, Reg::R0, 31));
@@ -159,6 +133,24 @@ fn program(numbers: &[u64], parts: Vec<(Insn, Option<usize>)>) -> Vec<Insn> {
         insns.push(Insn::alu(AluOp::Mul, Reg::R0, 31));
         insns.push(Insn::alu(AluOp::Xor, Reg::R0, Reg::R1));
     }
+}
+
+/// A program of two functions: what the first holds at its end is an argument of the second.
+fn program(numbers: &[u64], first: &[Part], second: &[Part]) -> Vec<Insn> {
+    let mut insns: Vec<Insn> = Reg::ALL[..10]
+        .iter()
+        .zip(numbers)
+        .map(|(&reg, &n)| Insn::imm64(reg, n))
+        .collect();
+    body(&mut insns, first);
+    insns.push(Insn::mov(Reg::R1, Reg::R0));
+    insns.push(Insn::CallLocal { rel: 2 });
+    insns.push(Insn::alu(AluOp::Add, Reg::R0, Reg::R6));
+    insns.push(Insn::Exit);
+    for (to, from) in [(0, 1), (6, 2), (7, 3), (8, 4), (9, 5)] {
+        insns.push(Insn::mov(Reg::ALL[to], Reg::ALL[from]));
+    }
+    body(&mut insns, second);
     insns.push(Insn::Exit);
     insns
 }
@@ -169,12 +161,12 @@ fn linux_agrees() {
         return;
     }
     let numbers = prop::collection::vec(any::<u64>(), 10);
-    let parts = prop::collection::vec(part(), 0..40);
+    let parts = || prop::collection::vec(part(), 0..30);
     let mut runner = TestRunner::new(linux::cases(96));
     let accepted = Cell::new(0);
     runner
-        .run(&(numbers, parts), |(numbers, parts)| {
-            let insns = program(&numbers, parts);
+        .run(&(numbers, parts(), parts()), |(numbers, first, second)| {
+            let insns = program(&numbers, &first, &second);
             let Some(expected) = linux::returns(&insns) else {
                 return Ok(());
             };
@@ -195,9 +187,10 @@ proptest! {
     #[test]
     fn all_ways_agree(
         numbers in prop::collection::vec(any::<u64>(), 10),
-        parts in prop::collection::vec(part(), 0..60),
+        first in prop::collection::vec(part(), 0..40),
+        second in prop::collection::vec(part(), 0..40),
     ) {
-        let insns = program(&numbers, parts);
+        let insns = program(&numbers, &first, &second);
         let load = || Program::new(&insns, &[]).expect("loads");
         let mut run = Run::new(&EmptyWorld);
         let checked = load().run(&mut run, &mut []);
