@@ -129,22 +129,26 @@ fn cpu_time() -> f64 {
     time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
 }
 
-/// The best of some runs, in nanoseconds, and what they gave.
-fn measure(mut run: impl FnMut() -> u64) -> (f64, u64) {
-    const REPEAT: u32 = 100;
-    let (mut best, mut result) = (f64::MAX, 0);
-    for _ in 0..7 {
-        let begin = cpu_time();
-        for _ in 0..REPEAT {
-            result = run();
+/// The best of some runs of each way, in nanoseconds, and what it gave. The ways take turns, so that a processor that
+/// slows down slows all of them.
+fn measure<const N: usize>(mut ways: [&mut dyn FnMut() -> u64; N]) -> [(f64, u64); N] {
+    const ROUNDS: u32 = 25;
+    const REPEAT: u32 = 20;
+    let mut out = [(f64::MAX, 0); N];
+    for _ in 0..ROUNDS {
+        for (way, (best, result)) in ways.iter_mut().zip(&mut out) {
+            let begin = cpu_time();
+            for _ in 0..REPEAT {
+                *result = way();
+            }
+            *best = best.min((cpu_time() - begin) / f64::from(REPEAT));
         }
-        best = best.min((cpu_time() - begin) / f64::from(REPEAT));
     }
-    (best, result)
+    out
 }
 
-/// The same by the Linux kernel; says why where it does not run it.
-fn linux(insns: &[Insn]) -> Result<(f64, u64), String> {
+/// The program in the Linux kernel; says why where it does not take it.
+fn linux(insns: &[Insn]) -> Result<Kernel, String> {
     if !Privileges::current().may_bpf() {
         return Err("needs CAP_BPF".into());
     }
@@ -164,19 +168,10 @@ fn linux(insns: &[Insn]) -> Result<(f64, u64), String> {
         ..Object::default()
     };
     let mut kernel = Kernel::new();
-    let reason = |e: beetrace_engine::Error| e.to_string();
     kernel
         .load(&object, &LoadOptions::default())
-        .map_err(reason)?;
-    let mut failed = None;
-    let measured = measure(|| match kernel.run(ProgramId(0), 1) {
-        Ok(result) => result.value,
-        Err(error) => {
-            failed = Some(reason(error));
-            0
-        }
-    });
-    failed.map_or(Ok(measured), Err)
+        .map_err(|e| e.to_string())?;
+    Ok(kernel)
 }
 
 fn main() {
@@ -188,10 +183,19 @@ fn main() {
             unsafe { program.assume_verified() }
         };
         let (interpreted, compiled) = (load(), load().compile().expect("compiles"));
-        let mut run = Run::new(&EmptyWorld);
-        let mut run = |program: &Program| program.run(&mut run, &mut []).expect("runs");
-        let interpreter = measure(|| run(&interpreted));
-        let jit = measure(|| run(&compiled));
+        let run = |program: &Program| {
+            let mut run = Run::new(&EmptyWorld);
+            program.run(&mut run, &mut []).expect("runs")
+        };
+        let mut oracle = linux(&insns);
+        let [interpreter, jit, kernel_jit] = measure([
+            &mut || run(&interpreted),
+            &mut || run(&compiled),
+            &mut || match &mut oracle {
+                Ok(kernel) => kernel.run(ProgramId(0), 1).expect("runs").value,
+                Err(_) => 0,
+            },
+        ]);
         assert_eq!(interpreter.1, jit.1, "{}", kernel.name);
         let each = |nanos: f64| nanos / executed as f64;
         print!(
@@ -200,14 +204,12 @@ fn main() {
             each(interpreter.0),
             each(jit.0),
         );
-        match linux(&insns) {
-            Ok((nanos, value)) => {
+        match oracle {
+            Ok(_) => {
+                let (nanos, value) = kernel_jit;
                 assert_eq!(value, u64::from(jit.1 as u32), "{}", kernel.name);
-                println!(
-                    ", Linux {:.3}, JIT / Linux {:.2}",
-                    each(nanos),
-                    jit.0 / nanos
-                );
+                let ratio = jit.0 / nanos;
+                println!(", Linux {:.3}, JIT / Linux {ratio:.2}", each(nanos));
             }
             Err(reason) => println!(", Linux: {}", reason.lines().next().unwrap_or_default()),
         }
@@ -253,12 +255,12 @@ fn count_by_name() {
     let program = program.compile().expect("compiles");
     let compiling = cpu_time() - begin;
     let mut run = Run::new(&EmptyWorld);
-    let (event, _) = measure(|| {
+    let [(event, _)] = measure([&mut || {
         for _ in 0..1000 {
             program.run(&mut run, &mut [0; 64]).expect("runs");
         }
         0
-    });
+    }]);
     println!(
         "count by name: {:.1} ns an event, compiled in {:.2} ms",
         event / 1000.0,
