@@ -4,6 +4,7 @@
 //!
 //! - [`compat`]: runs the runtime test suite of bpftrace against a binary and prints what passes;
 //! - [`prepare`]: makes the folder of tests that `compat` needs;
+//! - [`oracle`]: compares the verifier's verdicts with those of Linux;
 //! - [`lab`]: runs the end-to-end cases inside Debian kernels.
 //!
 //! # The folder of tests
@@ -28,10 +29,13 @@
 mod compat;
 mod engine_log;
 mod lab;
+mod oracle;
 mod prepare;
 
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
+  oracle --objects DIR [--table TSV] [--only PROGRAM] [--verbose]
+                        compare the verifier's verdicts with those of Linux (DIR/oracle.tsv)
   prepare TESTS OUT     copy the tests folder of a bpftrace checkout to OUT and build what its tests trace
   compat --tests DIR [--bin PATH] [--baseline TSV] [--out DIR] [--jobs N] [--engine-args ARGS] [SUITE...]
                         run its runtime suites against a binary and print what passes";
@@ -41,6 +45,7 @@ fn main() -> anyhow::Result<()> {
     let rest = |args: std::iter::Skip<std::env::Args>| args.collect::<Vec<_>>();
     match args.next().as_deref() {
         Some("compat") => compat::run(rest(args)),
+        Some("oracle") => oracle::run(rest(args)),
         Some("prepare") => prepare::run(rest(args)),
         Some("lab") => lab::run(rest(args)),
         Some("help" | "--help" | "-h") => {
