@@ -3,7 +3,6 @@
 use beetrace_isa::{AluOp, Width};
 
 use crate::scalar::{Bounds, Scalar};
-use crate::tnum::Tnum;
 
 impl Scalar {
     /// The results of `self op other` for an operation of this width. A 32-bit result has zeros above.
@@ -169,10 +168,8 @@ impl Scalar {
             AluOp::Lsh => {
                 // By 32 the sign of the lower half becomes that of the whole: half of a sign extension.
                 if n == 32 {
-                    out.s64 = Bounds::new(
-                        i64::from(self.s32.min) << 32,
-                        i64::from(self.s32.max) << 32,
-                    );
+                    out.s64 =
+                        Bounds::new(i64::from(self.s32.min) << 32, i64::from(self.s32.max) << 32);
                 }
                 if self.u64.max <= 1u64 << (63 - n) {
                     out.u64 = Bounds::new(self.u64.min << n, self.u64.max << n);
@@ -262,7 +259,10 @@ pub(crate) mod tests {
             let (lo, hi) = (a.min(b), a.max(b));
             match how {
                 0 => (Scalar::constant(a), a),
-                1 => (Scalar::unsigned(lo, hi), lo + pick.checked_rem(hi - lo).unwrap_or(0)),
+                1 => (
+                    Scalar::unsigned(lo, hi),
+                    lo + pick.checked_rem(hi - lo).unwrap_or(0),
+                ),
                 2 => {
                     let (lo, hi) = ((a as i64).min(b as i64), (a as i64).max(b as i64));
                     let n = (lo as i128 + (pick as i128) % ((hi as i128 - lo as i128) + 1)) as i64;

@@ -9,7 +9,7 @@ use crate::map_rules;
 use crate::memory::Span;
 use crate::program::MapDef;
 use crate::reject::{Check, RejectKind, reject, unsupported};
-use crate::state::{Kind, Lock, MapRef, Reg, Reference, SocketKind, State};
+use crate::state::{Kind, Lock, MapRef, Reference, Reg, SocketKind, State};
 
 /// Sizes of memory that helpers take stay below this (`BPF_MAX_VAR_SIZ`).
 const MAX_SIZE: u64 = 1 << 29;
@@ -31,7 +31,10 @@ impl Verifier<'_> {
         let Some(prototype) = helpers::prototype(id) else {
             return match helper_name(id) {
                 Some(name) => unsupported(format!("helper {name}")),
-                None => reject(RejectKind::Helper, format!("there is no helper number {id}")),
+                None => reject(
+                    RejectKind::Helper,
+                    format!("there is no helper number {id}"),
+                ),
             };
         };
         if let crate::program::ProgramType::KernelOnly(kind) = self.kind() {
@@ -88,7 +91,10 @@ impl Verifier<'_> {
             ),
             _ if call.released != 0 => {
                 if !state.references.iter().any(|r| r.id == call.released) {
-                    return reject(RejectKind::Reference, "this was not acquired, or was given back before");
+                    return reject(
+                        RejectKind::Reference,
+                        "this was not acquired, or was given back before",
+                    );
                 }
                 state.references.retain(|r| r.id != call.released);
                 state.each_reg(|reg| {
@@ -128,7 +134,10 @@ impl Verifier<'_> {
             let null = if may_be_null { " or null" } else { "" };
             reject(
                 kind,
-                format!("{name} must be {expected}, but is {}{null}", reg.kind.title()),
+                format!(
+                    "{name} must be {expected}, but is {}{null}",
+                    reg.kind.title()
+                ),
             )
         };
         match argument {
@@ -162,8 +171,9 @@ impl Verifier<'_> {
                 self.check_memory(state, name, &reg, size, write, false)
             }
             Arg::Mem | Arg::MemOut => {
-                if !reg.is_pointer() && !reg.is_zero() {
-                    return wrong("a pointer to memory").map_err(|s| s.fact(format!("{name} is {}", reg.num)));
+                if !reg.is_pointer() {
+                    return wrong("a pointer to memory")
+                        .map_err(|s| s.fact(format!("{name} is {}", reg.num)));
                 }
                 self.check_packet_argument(prototype, &reg, argument == Arg::MemOut)
             }
@@ -260,8 +270,7 @@ impl Verifier<'_> {
 
     /// Pointers into the packet are only for helpers that know of them.
     fn check_packet_argument(&self, prototype: &Prototype, reg: &Reg, write: bool) -> Check {
-        if reg.kind.is_packet()
-            && !(prototype.packet && context::packet_access(self.kind(), write))
+        if reg.kind.is_packet() && !(prototype.packet && context::packet_access(self.kind(), write))
         {
             return reject(
                 RejectKind::Argument,
@@ -300,8 +309,11 @@ impl Verifier<'_> {
             .map_err(known);
         }
         if size.num.u64.min == 0 && !zero_ok {
-            return reject(RejectKind::Argument, format!("the size in {name} may be zero"))
-                .map_err(known);
+            return reject(
+                RejectKind::Argument,
+                format!("the size in {name} may be zero"),
+            )
+            .map_err(known);
         }
         if size.num.u64.max >= MAX_SIZE {
             return reject(
@@ -354,7 +366,10 @@ impl Verifier<'_> {
             }
             _ => reject(
                 RejectKind::Argument,
-                format!("{name} must be a pointer to memory, but is {}", reg.kind.title()),
+                format!(
+                    "{name} must be a pointer to memory, but is {}",
+                    reg.kind.title()
+                ),
             ),
         }
     }
@@ -364,14 +379,19 @@ impl Verifier<'_> {
         let Kind::MapValue(map) = reg.kind else {
             return reject(
                 RejectKind::Argument,
-                format!("{name} must be a constant string, but is {}", reg.kind.title()),
+                format!(
+                    "{name} must be a constant string, but is {}",
+                    reg.kind.title()
+                ),
             );
         };
         let def = self.map(map)?;
         let start = reg.num.as_const().map(|n| i64::from(reg.off) + n as i64);
-        let bytes = def.frozen.as_ref().zip(start).and_then(|(bytes, start)| {
-            bytes.get(usize::try_from(start).ok()?..)
-        });
+        let bytes = def
+            .frozen
+            .as_ref()
+            .zip(start)
+            .and_then(|(bytes, start)| bytes.get(usize::try_from(start).ok()?..));
         match bytes {
             Some(bytes) if bytes.contains(&0) => Ok(()),
             _ => reject(
@@ -385,7 +405,10 @@ impl Verifier<'_> {
         let Kind::MapValue(map) = reg.kind else {
             return reject(
                 RejectKind::Argument,
-                format!("{name} must be a lock in a map value, but is {}", reg.kind.title()),
+                format!(
+                    "{name} must be a lock in a map value, but is {}",
+                    reg.kind.title()
+                ),
             );
         };
         if reg.nullable {
@@ -422,9 +445,10 @@ impl Verifier<'_> {
         }
         match state.lock {
             None => reject(RejectKind::Lock, "a lock is released that is not held"),
-            Some(lock) if lock.id != reg.id || lock.map != map => {
-                reject(RejectKind::Lock, "another lock than the one that is held is released")
-            }
+            Some(lock) if lock.id != reg.id || lock.map != map => reject(
+                RejectKind::Lock,
+                "another lock than the one that is held is released",
+            ),
             Some(_) => {
                 state.lock = None;
                 Ok(())
@@ -493,7 +517,11 @@ impl Verifier<'_> {
             | helper::PROBE_READ_STR
             | helper::PROBE_READ_KERNEL_STR
             | helper::PROBE_READ_USER_STR => {
-                let index = if id == helper::GET_STACK { RegName::R3 } else { RegName::R2 };
+                let index = if id == helper::GET_STACK {
+                    RegName::R3
+                } else {
+                    RegName::R2
+                };
                 let most = state.reg(index).num.u64.max;
                 let most = i64::try_from(most).unwrap_or(i64::MAX);
                 Reg::scalar(Scalar::signed(-4095, most), crate::dag::Node::ROOT)
@@ -516,6 +544,9 @@ fn fixed_zero(name: RegName, reg: &Reg) -> Check {
     }
     reject(
         RejectKind::Argument,
-        format!("{name} is {} moved by an offset, which is not allowed here", reg.kind.title()),
+        format!(
+            "{name} is {} moved by an offset, which is not allowed here",
+            reg.kind.title()
+        ),
     )
 }

@@ -59,7 +59,11 @@ impl Verifier<'_> {
             {
                 // Equal to a pointer that is not null: not null either.
                 let maybe = if left.nullable { &left } else { &right };
-                let equal = if op == JmpOp::Eq { &mut other } else { &mut *state };
+                let equal = if op == JmpOp::Eq {
+                    &mut other
+                } else {
+                    &mut *state
+                };
                 mark_null(equal, maybe, false, self);
             } else {
                 learn_packet(&mut other, state, op, &left, &right);
@@ -262,10 +266,7 @@ fn extend_range(state: &mut State, pointer: &Reg, before_end: bool) {
         return;
     };
     let most = pointer.num.u64.max;
-    if off == 0 && before_end
-        || most > MAX_PACKET
-        || most.saturating_add(off.into()) > MAX_PACKET
-    {
+    if off == 0 && before_end || most > MAX_PACKET || most.saturating_add(off.into()) > MAX_PACKET {
         return;
     }
     let range = off + u32::from(before_end);

@@ -68,7 +68,9 @@ impl Verifier<'_> {
                 RejectKind::Lock,
                 format!("global function `{name}` is called while a lock is held"),
             )
-            .map_err(|stop| stop.help("make the function static, or release the lock before the call"));
+            .map_err(|stop| {
+                stop.help("make the function static, or release the lock before the call")
+            });
         }
         for (argument, reg) in arguments.iter().zip(RegName::ALL.iter().skip(1)) {
             self.check_global_argument(state, *reg, argument)?;
@@ -99,9 +101,7 @@ impl Verifier<'_> {
         let reg = *self.read(state, name)?;
         match argument {
             ArgumentType::Scalar if reg.is_scalar() => Ok(()),
-            ArgumentType::Context
-                if reg.kind == Kind::Context && reg.off == 0 && !reg.nullable =>
-            {
+            ArgumentType::Context if reg.kind == Kind::Context && reg.off == 0 && !reg.nullable => {
                 Ok(())
             }
             ArgumentType::Memory { nonnull: false, .. } if reg.is_zero() => {
@@ -119,7 +119,10 @@ impl Verifier<'_> {
             ArgumentType::Unsupported(what) => unsupported(format!("an argument of type {what}")),
             _ => reject(
                 RejectKind::Argument,
-                format!("{name} is {}, which this function cannot be given", reg.kind.title()),
+                format!(
+                    "{name} is {}, which this function cannot be given",
+                    reg.kind.title()
+                ),
             ),
         }
     }
@@ -189,7 +192,10 @@ impl Verifier<'_> {
             if !result.is_scalar() {
                 return reject(
                     RejectKind::ReturnValue,
-                    format!("the program returns {} instead of a number", result.kind.title()),
+                    format!(
+                        "the program returns {} instead of a number",
+                        result.kind.title()
+                    ),
                 );
             }
             self.need(&result);
@@ -208,13 +214,16 @@ impl Verifier<'_> {
     fn read_result(&self, state: &State) -> Check {
         let function = self.code.functions.get(self.root).map(|f| &f.linkage);
         if self.root != 0
-            && matches!(function, Some(FunctionLinkage::Global { returns: false, .. }))
+            && matches!(
+                function,
+                Some(FunctionLinkage::Global { returns: false, .. })
+            )
         {
             return Ok(());
         }
-        self.read(state, RegName::R0).map(|_| ()).map_err(|stop| {
-            stop.help("set r0 on every path before the function ends")
-        })
+        self.read(state, RegName::R0)
+            .map(|_| ())
+            .map_err(|stop| stop.help("set r0 on every path before the function ends"))
     }
 
     /// Nothing is left behind at the end of the program.
@@ -228,7 +237,10 @@ impl Verifier<'_> {
         match state.references.first() {
             Some(r) => reject(
                 RejectKind::Reference,
-                format!("what was acquired {} is not given back", self.place(r.origin)),
+                format!(
+                    "what was acquired {} is not given back",
+                    self.place(r.origin)
+                ),
             ),
             None => Ok(()),
         }
@@ -252,24 +264,21 @@ impl Verifier<'_> {
             return Ok(Flow::Continue);
         };
         if !result.is_scalar() {
-            return reject(
-                RejectKind::ReturnValue,
-                "a callback must return a number",
-            );
+            return reject(RejectKind::ReturnValue, "a callback must return a number");
         }
         self.need(&result);
         if result.num.u64.max > callback.max_result {
             return reject(
                 RejectKind::ReturnValue,
-                format!("a callback of this helper must return 0 to {}", callback.max_result),
+                format!(
+                    "a callback of this helper must return 0 to {}",
+                    callback.max_result
+                ),
             )
             .map_err(|stop| stop.fact(format!("r0 is {}", result.num)));
         }
         if state.references.len() > callback.references {
-            return reject(
-                RejectKind::Reference,
-                "a callback keeps what it acquired",
-            );
+            return reject(RejectKind::Reference, "a callback keeps what it acquired");
         }
         // The helper may call again: go on at the call itself.
         state.pc = frame.callsite;

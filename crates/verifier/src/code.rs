@@ -1,6 +1,6 @@
 //! The program by slots: functions, jumps, and the points worth remembering.
 
-use beetrace_isa::{Imm64, Insn, JmpOp, Reg, Src, helper};
+use beetrace_isa::{Imm64, Insn, JmpOp, Reg, Src};
 
 use crate::helpers;
 use crate::program::{FunctionLinkage, ProgramInput};
@@ -15,8 +15,7 @@ pub(crate) struct Function {
     /// The slot behind the last.
     pub end: usize,
     pub linkage: FunctionLinkage,
-    /// Whether a helper calls it.
-    pub callback: bool,
+    pub returns_int: bool,
 }
 
 /// A program whose control flow was found right.
@@ -61,10 +60,16 @@ impl Code {
             }
         }
         if insns.is_empty() || insns.len() > MAX_SLOTS {
-            return at(0, reject(
-                RejectKind::Instruction,
-                format!("a program has 1 to {MAX_SLOTS} instructions, not {}", insns.len()),
-            ));
+            return at(
+                0,
+                reject(
+                    RejectKind::Instruction,
+                    format!(
+                        "a program has 1 to {MAX_SLOTS} instructions, not {}",
+                        insns.len()
+                    ),
+                ),
+            );
         }
         let functions = functions(input, &insns)?;
         let prune = vec![false; insns.len()];
@@ -95,9 +100,7 @@ impl Code {
 
     /// The function that starts at the slot.
     pub(crate) fn function_starting(&self, slot: usize) -> Option<usize> {
-        self.functions
-            .binary_search_by_key(&slot, |f| f.start)
-            .ok()
+        self.functions.binary_search_by_key(&slot, |f| f.start).ok()
     }
 
     pub(crate) fn successors(&self, slot: usize) -> Successors {
@@ -132,18 +135,27 @@ impl Code {
                 if matches!(insn, Insn::Ja { .. } | Insn::Jmp { .. })
                     && !self.successors(slot).jump.is_some_and(inside)
                 {
-                    return at(slot, reject(
-                        RejectKind::ControlFlow,
-                        "the jump leads out of the function or into the middle of an instruction",
-                    ));
+                    return at(
+                        slot,
+                        reject(
+                            RejectKind::ControlFlow,
+                            "the jump leads out of the function or into the middle of an instruction",
+                        ),
+                    );
                 }
                 if slot + insn.slots() >= function.end
                     && !matches!(insn, Insn::Exit | Insn::Ja { .. })
                 {
-                    return at(slot, reject(
-                        RejectKind::ControlFlow,
-                        format!("function `{}` runs past its last instruction", function.name),
-                    ));
+                    return at(
+                        slot,
+                        reject(
+                            RejectKind::ControlFlow,
+                            format!(
+                                "function `{}` runs past its last instruction",
+                                function.name
+                            ),
+                        ),
+                    );
                 }
             }
         }
@@ -168,10 +180,10 @@ impl Code {
         }
         for (slot, (insn, seen)) in self.insns.iter().zip(seen).enumerate() {
             if insn.is_some() && !seen {
-                return at(slot, reject(
-                    RejectKind::Unreachable,
-                    "no path leads to this instruction",
-                ));
+                return at(
+                    slot,
+                    reject(RejectKind::Unreachable, "no path leads to this instruction"),
+                );
             }
         }
         Ok(())
@@ -292,20 +304,24 @@ fn callee(slot: usize, insn: &Insn) -> Option<usize> {
 
 /// The functions that are listed, called, or taken the address of.
 fn functions(input: &ProgramInput<'_>, insns: &[Option<Insn>]) -> At<Vec<Function>> {
-    let mut starts = vec![(0usize, false)];
+    let mut starts = vec![0usize];
     for (slot, insn) in insns.iter().enumerate() {
         let Some(insn) = insn else { continue };
-        let callback = matches!(insn, Insn::LdImm64 { imm: Imm64::Func(_), .. });
-        if callback || matches!(insn, Insn::CallLocal { .. }) {
+        if let Insn::CallLocal { .. }
+        | Insn::LdImm64 {
+            imm: Imm64::Func(_),
+            ..
+        } = insn
+        {
             match callee(slot, insn) {
                 Some(start) if insns.get(start).is_some_and(Option::is_some) => {
-                    starts.push((start, callback));
+                    starts.push(start);
                 }
                 _ => {
-                    return at(slot, reject(
-                        RejectKind::ControlFlow,
-                        "the call leads out of the program",
-                    ));
+                    return at(
+                        slot,
+                        reject(RejectKind::ControlFlow, "the call leads out of the program"),
+                    );
                 }
             }
         }
@@ -314,17 +330,14 @@ fn functions(input: &ProgramInput<'_>, insns: &[Option<Insn>]) -> At<Vec<Functio
         input
             .functions
             .iter()
-            .map(|f| (f.start as usize, false))
-            .filter(|(start, _)| insns.get(*start).is_some_and(Option::is_some)),
+            .map(|f| f.start as usize)
+            .filter(|start| insns.get(*start).is_some_and(Option::is_some)),
     );
     starts.sort_unstable();
+    starts.dedup();
     let mut out: Vec<Function> = Vec::new();
-    for (start, callback) in starts {
+    for start in starts {
         if let Some(last) = out.last_mut() {
-            if last.start == start {
-                last.callback |= callback;
-                continue;
-            }
             last.end = start;
         }
         let def = input.functions.iter().find(|f| f.start as usize == start);
@@ -333,24 +346,19 @@ fn functions(input: &ProgramInput<'_>, insns: &[Option<Insn>]) -> At<Vec<Functio
             start,
             end: insns.len(),
             linkage: def.map_or(FunctionLinkage::Static, |d| d.linkage.clone()),
-            callback,
+            returns_int: def.is_some_and(|d| d.returns_int),
         });
     }
     if out.len() > MAX_FUNCTIONS {
-        return at(0, reject(
-            RejectKind::ControlFlow,
-            format!("a program has at most {MAX_FUNCTIONS} functions"),
-        ));
+        return at(
+            0,
+            reject(
+                RejectKind::ControlFlow,
+                format!("a program has at most {MAX_FUNCTIONS} functions"),
+            ),
+        );
     }
     Ok(out)
-}
-
-/// The most arguments and results of helpers that are counted as loops.
-pub(crate) fn is_loop_helper(helper: u32) -> bool {
-    matches!(
-        helper,
-        helper::LOOP | helper::FOR_EACH_MAP_ELEM | helper::FIND_VMA | helper::USER_RINGBUF_DRAIN
-    )
 }
 
 /// Whether the comparison is one of equality.

@@ -276,11 +276,23 @@ mod tests {
         let (mut a, mut b) = (Scalar::UNKNOWN, Scalar::constant(8));
         refine(JmpOp::Lt, true, &mut a, &mut b, Width::W64);
         assert_eq!(a, Scalar::unsigned(0, 7));
-        refine(JmpOp::Ne, true, &mut a, &mut Scalar::constant(0), Width::W64);
+        refine(
+            JmpOp::Ne,
+            true,
+            &mut a,
+            &mut Scalar::constant(0),
+            Width::W64,
+        );
         assert_eq!(a.u64, Bounds::new(1, 7));
         assert_eq!(decided(JmpOp::Gt, &a, &b, Width::W64), Some(false));
         let mut c = Scalar::UNKNOWN;
-        refine(JmpOp::Set, false, &mut c, &mut Scalar::constant(!7), Width::W64);
+        refine(
+            JmpOp::Set,
+            false,
+            &mut c,
+            &mut Scalar::constant(!7),
+            Width::W64,
+        );
         assert_eq!(c.u64.max, 7);
     }
 }

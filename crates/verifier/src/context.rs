@@ -70,8 +70,7 @@ pub(crate) fn field(kind: ProgramType, a: Access) -> Option<Field> {
             }
         }
         ProgramType::PerfEvent => number(
-            !a.write
-                && (a.within(PT_REGS, PT_REGS + 16) || a.size == 8 && a.within(0, PT_REGS)),
+            !a.write && (a.within(PT_REGS, PT_REGS + 16) || a.size == 8 && a.within(0, PT_REGS)),
         ),
         ProgramType::Syscall => number(a.within(0, u32::from(u16::MAX))),
         ProgramType::SocketFilter
@@ -201,10 +200,7 @@ fn xdp(a: Access) -> Option<Field> {
 }
 
 fn sock_addr(call: SockAddrCall, family: SockAddrFamily, a: Access) -> Option<Field> {
-    let (v4, v6) = (
-        family == SockAddrFamily::V4,
-        family == SockAddrFamily::V6,
-    );
+    let (v4, v6) = (family == SockAddrFamily::V4, family == SockAddrFamily::V6);
     let send = call == SockAddrCall::SendMsg;
     let narrow_or_whole = !a.write && a.size <= 4 || a.size == 4;
     let ok = if a.within(4, 8) {

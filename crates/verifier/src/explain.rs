@@ -102,7 +102,9 @@ fn build(lines: &[LineDef], slot: usize, text: String, trace: String, stop: Stop
 
 /// The source line that a slot comes from.
 pub(crate) fn line(lines: &[LineDef], slot: usize) -> Option<SourceLine> {
-    let index = lines.partition_point(|l| l.slot as usize <= slot).checked_sub(1)?;
+    let index = lines
+        .partition_point(|l| l.slot as usize <= slot)
+        .checked_sub(1)?;
     let l = lines.get(index)?;
     Some(SourceLine {
         file: l.file.clone(),
@@ -116,26 +118,50 @@ pub(crate) fn line(lines: &[LineDef], slot: usize) -> Option<SourceLine> {
 pub(crate) fn help_for(kind: RejectKind) -> &'static str {
     match kind {
         RejectKind::Instruction => "build the program with a compiler for the same instruction set",
-        RejectKind::Unreachable => "remove the instructions, or the jump that skips them on every path",
-        RejectKind::ControlFlow => "end every function with `exit` and keep jumps within their function",
-        RejectKind::InfiniteLoop => "make the loop's condition depend on something that changes each time, up to a bound",
-        RejectKind::TooComplex => "bound the loop more tightly, move its body into a bpf_loop callback, or split the program",
-        RejectKind::CallDepth => "call fewer functions within each other, or keep large variables in a map",
+        RejectKind::Unreachable => {
+            "remove the instructions, or the jump that skips them on every path"
+        }
+        RejectKind::ControlFlow => {
+            "end every function with `exit` and keep jumps within their function"
+        }
+        RejectKind::InfiniteLoop => {
+            "make the loop's condition depend on something that changes each time, up to a bound"
+        }
+        RejectKind::TooComplex => {
+            "bound the loop more tightly, move its body into a bpf_loop callback, or split the program"
+        }
+        RejectKind::CallDepth => {
+            "call fewer functions within each other, or keep large variables in a map"
+        }
         RejectKind::Uninitialized => "give the variable a value on every path before it is read",
         RejectKind::FramePointer => "copy r10 to another register and change the copy",
-        RejectKind::NotAPointer => "read memory that does not belong to the program with bpf_probe_read_kernel or bpf_probe_read_user",
-        RejectKind::MayBeNull => "compare the pointer with null first, and use it only where it is not",
-        RejectKind::OutOfBounds => "check the index against the size before the access, or make the memory larger",
-        RejectKind::Unbounded => "bound the number first: `n &= 0xff`, or `if (n < 256)` with n unsigned",
+        RejectKind::NotAPointer => {
+            "read memory that does not belong to the program with bpf_probe_read_kernel or bpf_probe_read_user"
+        }
+        RejectKind::MayBeNull => {
+            "compare the pointer with null first, and use it only where it is not"
+        }
+        RejectKind::OutOfBounds => {
+            "check the index against the size before the access, or make the memory larger"
+        }
+        RejectKind::Unbounded => {
+            "bound the number first: `n &= 0xff`, or `if (n < 256)` with n unsigned"
+        }
         RejectKind::Misaligned => "access the bytes at a multiple of the access's size",
         RejectKind::Access => "copy the data to a variable or map value of the program's own",
-        RejectKind::PointerArithmetic => "add and subtract only bounded numbers, as 64 bits, to pointers into memory",
+        RejectKind::PointerArithmetic => {
+            "add and subtract only bounded numbers, as 64 bits, to pointers into memory"
+        }
         RejectKind::Context => "use a field that this kind of program has, with its own size",
-        RejectKind::Helper => "use a helper that this kind of program has, or another kind of program",
+        RejectKind::Helper => {
+            "use a helper that this kind of program has, or another kind of program"
+        }
         RejectKind::Argument => "pass what the helper's manual page (bpf-helpers) asks for",
         RejectKind::Map => "use a map of a type that the helper is for",
         RejectKind::Reference => "release it exactly once on every path, the early exits included",
-        RejectKind::Lock => "hold one lock at a time, call nothing while it is held, and release it on every path",
+        RejectKind::Lock => {
+            "hold one lock at a time, call nothing while it is held, and release it on every path"
+        }
         RejectKind::ReturnValue => "return a constant of the allowed range on every path",
         RejectKind::Other => "run with -v to see the log",
     }

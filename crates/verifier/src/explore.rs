@@ -45,7 +45,7 @@ pub(crate) struct Verifier<'a> {
     pub id_origins: Vec<usize>,
     /// Bytes of stack that each function uses.
     pub stack_depths: Vec<u32>,
-    /// Functions of which the packet may be changed, by index.
+    /// Instructions followed.
     pub instructions: usize,
     pub jumps: usize,
     pub trace: String,
@@ -100,15 +100,15 @@ impl<'a> Verifier<'a> {
         };
         match def {
             Some(def) => Ok(def),
-            None => reject(
-                RejectKind::Map,
-                format!("map {} is not defined", map.index),
-            ),
+            None => reject(RejectKind::Map, format!("map {} is not defined", map.index)),
         }
     }
 
     /// Follows every path from the state. On an error the state in which it happened is given back.
-    pub(crate) fn explore(&mut self, start: State) -> Result<(), (State, Box<crate::reject::Stop>)> {
+    pub(crate) fn explore(
+        &mut self,
+        start: State,
+    ) -> Result<(), (State, Box<crate::reject::Stop>)> {
         self.pending.push(start);
         while let Some(mut state) = self.pending.pop() {
             if let Err(stop) = self.follow(&mut state) {
@@ -280,7 +280,9 @@ impl<'a> Verifier<'a> {
                 format!("{name} is read but holds nothing here"),
             )
             .map_err(|stop| match name.index() {
-                1..=5 => stop.fact(format!("calls leave nothing in r1 to r5, {name} among them")),
+                1..=5 => stop.fact(format!(
+                    "calls leave nothing in r1 to r5, {name} among them"
+                )),
                 _ => stop,
             });
         }
@@ -289,7 +291,10 @@ impl<'a> Verifier<'a> {
 
     pub(crate) fn write(&self, state: &mut State, name: RegName, reg: Reg) -> Check {
         if name == RegName::FP {
-            return reject(RejectKind::FramePointer, "the frame pointer r10 is read only");
+            return reject(
+                RejectKind::FramePointer,
+                "the frame pointer r10 is read only",
+            );
         }
         *state.reg_mut(name) = reg;
         Ok(())
@@ -303,14 +308,7 @@ impl<'a> Verifier<'a> {
         }
     }
 
-    fn alu(
-        &mut self,
-        state: &mut State,
-        width: Width,
-        op: AluOp,
-        dst: RegName,
-        src: Src,
-    ) -> Check {
+    fn alu(&mut self, state: &mut State, width: Width, op: AluOp, dst: RegName, src: Src) -> Check {
         if op == AluOp::Mov {
             return self.mov(state, width, dst, src);
         }
@@ -322,9 +320,7 @@ impl<'a> Verifier<'a> {
                 AluOp::Div | AluOp::SDiv | AluOp::Mod | AluOp::SMod if n == 0 => {
                     return reject(RejectKind::Instruction, "division by the constant zero");
                 }
-                AluOp::Lsh | AluOp::Rsh | AluOp::Arsh
-                    if !(0..bits).contains(&i64::from(n)) =>
-                {
+                AluOp::Lsh | AluOp::Rsh | AluOp::Arsh if !(0..bits).contains(&i64::from(n)) => {
                     return reject(
                         RejectKind::Instruction,
                         format!("a shift by {n} of a number of {bits} bits"),
@@ -373,7 +369,11 @@ impl<'a> Verifier<'a> {
         }
         let reg = *state.reg(name);
         if !reg.is_scalar() {
-            return self.write(state, dst, Reg::scalar(Scalar::unsigned(0, u32::MAX.into()), reg.node));
+            return self.write(
+                state,
+                dst,
+                Reg::scalar(Scalar::unsigned(0, u32::MAX.into()), reg.node),
+            );
         }
         let fits = reg.num.width() <= 32;
         if fits {
@@ -452,7 +452,10 @@ impl<'a> Verifier<'a> {
                 if def.kind != crate::program::map_type::ARRAY || def.max_entries != 1 {
                     return reject(
                         RejectKind::Map,
-                        format!("map `{}` is no array of one value, so its value has no address", def.title()),
+                        format!(
+                            "map `{}` is no array of one value, so its value has no address",
+                            def.title()
+                        ),
                     );
                 }
                 if off >= def.value_size {
@@ -485,7 +488,10 @@ impl<'a> Verifier<'a> {
                         u32::try_from(start).unwrap_or(u32::MAX),
                     )))
                 }
-                None => reject(RejectKind::ControlFlow, "there is no function at this address"),
+                None => reject(
+                    RejectKind::ControlFlow,
+                    "there is no function at this address",
+                ),
             },
             Imm64::MapFd(_) | Imm64::MapFdValue { .. } => {
                 unsupported("a map given by file descriptor")
@@ -509,7 +515,10 @@ impl<'a> Verifier<'a> {
             };
             return reject(
                 RejectKind::Map,
-                format!("map `{}` has a spin lock, which {refused} cannot use", def.title()),
+                format!(
+                    "map `{}` has a spin lock, which {refused} cannot use",
+                    def.title()
+                ),
             );
         }
         Ok(())
@@ -532,18 +541,38 @@ impl<'a> Verifier<'a> {
                 "this load may end the program while a reference or a lock is held",
             );
         }
-        if state.frames.len() > 1 {
-            return unsupported("a legacy packet load in a subprogram");
+        let function = state.frame().function;
+        let returns_int = self
+            .code
+            .functions
+            .get(function)
+            .is_some_and(|f| f.returns_int);
+        if state.frames.len() > 1 && !returns_int {
+            return reject(
+                RejectKind::Instruction,
+                "this load may end its function with the result 0, so that function must return an int",
+            );
         }
         let context = self.read(state, RegName::R6)?;
         if context.kind != Kind::Context || context.off != 0 || !context.num.is_const() {
             return reject(
                 RejectKind::Argument,
-                format!("r6 must be the context for this load, but is {}", context.kind.title()),
+                format!(
+                    "r6 must be the context for this load, but is {}",
+                    context.kind.title()
+                ),
             );
         }
         if let Some(name) = index {
             self.read(state, name)?;
+        }
+        if state.frames.len() > 1 {
+            // Behind the packet the function ends.
+            let mut outside = state.clone();
+            *outside.reg_mut(RegName::R0) = Reg::constant(0);
+            if let Flow::Continue = self.exit(&mut outside)? {
+                self.push_pending(outside)?;
+            }
         }
         let frame = state.frame_mut();
         for reg in frame.regs.iter_mut().take(6) {

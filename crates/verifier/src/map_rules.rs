@@ -50,11 +50,7 @@ fn only_for(kind: u32) -> Option<&'static [u32]> {
             h::PERF_EVENT_OUTPUT,
             h::PERF_EVENT_READ_VALUE,
         ],
-        m::RINGBUF => &[
-            h::RINGBUF_OUTPUT,
-            h::RINGBUF_RESERVE,
-            h::RINGBUF_QUERY,
-        ],
+        m::RINGBUF => &[h::RINGBUF_OUTPUT, h::RINGBUF_RESERVE, h::RINGBUF_QUERY],
         m::STACK_TRACE => &[h::GET_STACKID],
         m::CGROUP_ARRAY => &[h::SKB_UNDER_CGROUP, h::CURRENT_TASK_UNDER_CGROUP],
         m::CGROUP_STORAGE | m::PERCPU_CGROUP_STORAGE => &[h::GET_LOCAL_STORAGE],

@@ -5,7 +5,6 @@ use beetrace_isa::{AtomicOp, Reg as RegName, Size, Src};
 use crate::context::{self, Access, Field};
 use crate::explore::Verifier;
 use crate::pointer::{MAX_OFFSET, aligned};
-use crate::program::MapDef;
 use crate::reject::{Check, RejectKind, reject, unsupported};
 use crate::scalar::Scalar;
 use crate::state::{Kind, MapRef, Reg, SocketKind, State};
@@ -35,7 +34,10 @@ impl Verifier<'_> {
         off: i16,
     ) -> Check {
         if dst == RegName::FP {
-            return reject(RejectKind::FramePointer, "the frame pointer r10 is read only");
+            return reject(
+                RejectKind::FramePointer,
+                "the frame pointer r10 is read only",
+            );
         }
         self.read(state, src)?;
         let mut out = self.load_value(state, src, i64::from(off), size.bytes(), sign_extend)?;
@@ -97,7 +99,10 @@ impl Verifier<'_> {
             Kind::Context | Kind::Packet | Kind::PacketMeta | Kind::FlowKeys | Kind::Socket(_) => {
                 return reject(
                     RejectKind::Access,
-                    format!("atomic operations on {} are not allowed", pointer.kind.title()),
+                    format!(
+                        "atomic operations on {} are not allowed",
+                        pointer.kind.title()
+                    ),
                 );
             }
             _ => {}
@@ -153,7 +158,9 @@ impl Verifier<'_> {
             }
             _ => {
                 self.check_span(base, &reg, span)?;
-                Ok(self.constant_load(&reg, off, size).unwrap_or(Reg::unknown()))
+                Ok(self
+                    .constant_load(&reg, off, size)
+                    .unwrap_or(Reg::unknown()))
             }
         }
     }
@@ -207,7 +214,10 @@ impl Verifier<'_> {
         if reg.nullable {
             return reject(
                 RejectKind::MayBeNull,
-                format!("{name} may be null here: {} is accessed without a check", reg.kind.title()),
+                format!(
+                    "{name} may be null here: {} is accessed without a check",
+                    reg.kind.title()
+                ),
             )
             .map_err(|stop| self.null_fact(stop, reg));
         }
@@ -263,12 +273,25 @@ impl Verifier<'_> {
             let verb = if span.write { "written" } else { "read" };
             return reject(
                 RejectKind::Access,
-                format!("values of map `{}` cannot be {verb} by programs", def.title()),
+                format!(
+                    "values of map `{}` cannot be {verb} by programs",
+                    def.title()
+                ),
             );
         }
-        check_region(name, reg, span, value_room(def))
-            .map_err(|stop| stop.fact(format!("values of map `{}` have {} bytes", def.title(), def.value_size)))?;
-        let start = reg.num.s64.min.saturating_add(reg.off.into()).saturating_add(span.off);
+        check_region(name, reg, span, def.value_size).map_err(|stop| {
+            stop.fact(format!(
+                "values of map `{}` have {} bytes",
+                def.title(),
+                def.value_size
+            ))
+        })?;
+        let start = reg
+            .num
+            .s64
+            .min
+            .saturating_add(reg.off.into())
+            .saturating_add(span.off);
         let end = (reg.num.u64.max as i64)
             .saturating_add(reg.off.into())
             .saturating_add(span.off)
@@ -287,23 +310,29 @@ impl Verifier<'_> {
 
     fn check_socket(&self, name: RegName, reg: &Reg, span: Span, kind: SocketKind) -> Check {
         let off = i64::from(reg.off) + span.off;
-        let access = reg.num.as_const().and(u32::try_from(off).ok()).map(|off| Access {
-            off,
-            size: span.size,
-            write: span.write,
-        });
+        let access = reg
+            .num
+            .as_const()
+            .and(u32::try_from(off).ok())
+            .map(|off| Access {
+                off,
+                size: span.size,
+                write: span.write,
+            });
         let ok = access.is_some_and(|a| match kind {
             SocketKind::Common => context::socket_field(a, false),
             SocketKind::Full => context::socket_field(a, true),
             SocketKind::Tcp => context::tcp_socket_field(a),
-            SocketKind::Xdp => !a.write && a.off == 0 && a.size == 4,
         });
         if ok {
             return Ok(());
         }
         reject(
             RejectKind::Access,
-            format!("{name} is a socket that has no such field to access ({} bytes at {off})", span.size),
+            format!(
+                "{name} is a socket that has no such field to access ({} bytes at {off})",
+                span.size
+            ),
         )
     }
 
@@ -318,7 +347,9 @@ impl Verifier<'_> {
                 "the context is accessed through a pointer that was moved",
             )
             .map_err(|stop| {
-                stop.help("use the offset of the load or store itself and leave the pointer as it was")
+                stop.help(
+                    "use the offset of the load or store itself and leave the pointer as it was",
+                )
             });
         }
         let access = u32::try_from(span.off).ok().map(|off| Access {
@@ -362,16 +393,8 @@ impl Verifier<'_> {
     }
 }
 
-/// The bytes of a value that programs can reach.
-fn value_room(def: &MapDef) -> u32 {
-    def.value_size
-}
-
 fn read_only<T>(kind: Kind) -> Check<T> {
-    reject(
-        RejectKind::Access,
-        format!("{} is read only", kind.title()),
-    )
+    reject(RejectKind::Access, format!("{} is read only", kind.title()))
 }
 
 /// Whether the access is a multiple of its size in every case.
@@ -418,7 +441,14 @@ pub(crate) fn check_region(name: RegName, reg: &Reg, span: Span, size: u32) -> C
             }
         }
         _ if reg.num.is_const() => {
-            return outside(name, kind, least.unwrap_or(i64::MIN), span.size, size, &reg.num);
+            return outside(
+                name,
+                kind,
+                least.unwrap_or(i64::MIN),
+                span.size,
+                size,
+                &reg.num,
+            );
         }
         _ => {
             return reject(

@@ -186,6 +186,8 @@ pub struct FunctionDef {
     /// The slot of its first instruction.
     pub start: u32,
     pub linkage: FunctionLinkage,
+    /// Whether BTF says that its result is an `int`; legacy packet loads in subprograms need that.
+    pub returns_int: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -206,7 +208,10 @@ pub enum ArgumentType {
     Scalar,
     Context,
     /// A pointer to that many bytes, or null unless `nonnull`.
-    Memory { size: u32, nonnull: bool },
+    Memory {
+        size: u32,
+        nonnull: bool,
+    },
     /// A type that cannot be verified without a kernel; holds its name.
     Unsupported(String),
 }

@@ -86,8 +86,7 @@ impl Verifier<'_> {
     /// is likely to pay.
     pub(crate) fn visit(&mut self, state: &mut State) -> Check<bool> {
         let pc = state.pc;
-        let calls_back =
-            matches!(self.code.insn(pc), Some(Insn::Call { helper }) if helpers::calls_back(helper));
+        let calls_back = matches!(self.code.insn(pc), Some(Insn::Call { helper }) if helpers::calls_back(helper));
         let since_jumps = self.jumps - self.checkpoints.last_jumps;
         let since_instructions = self.instructions - self.checkpoints.last_instructions;
         let mut remember = calls_back || since_jumps >= 2 && since_instructions >= 8;

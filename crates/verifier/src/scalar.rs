@@ -165,13 +165,10 @@ impl Scalar {
     }
 
     fn bits_from_bounds(&mut self) {
-        let whole = self
-            .bits
-            .intersect(Tnum::range(self.u64.min, self.u64.max));
-        let low = whole.low().intersect(Tnum::range(
-            self.u32.min.into(),
-            self.u32.max.into(),
-        ));
+        let whole = self.bits.intersect(Tnum::range(self.u64.min, self.u64.max));
+        let low = whole
+            .low()
+            .intersect(Tnum::range(self.u32.min.into(), self.u32.max.into()));
         self.bits = whole.with_low(low);
     }
 
@@ -210,8 +207,16 @@ impl Scalar {
         if self.u32.min as i32 <= self.u32.max as i32 {
             self.s32.narrow(self.u32.min as i32, self.u32.max as i32);
         }
-        if self.s32.min as u32 <= self.s32.max as u32 {
-            self.u32.narrow(self.s32.min as u32, self.s32.max as u32);
+        let (smin, smax) = (self.s32.min as u32, self.s32.max as u32);
+        if smin <= smax {
+            self.u32.narrow(smin, smax);
+        } else if self.u32.max < smin {
+            // As for the whole number: the signed range holds both signs, the unsigned one only one.
+            self.s32.min = self.u32.min as i32;
+            self.u32.max = self.u32.max.min(smax);
+        } else if smax < self.u32.min {
+            self.s32.max = self.u32.max as i32;
+            self.u32.min = self.u32.min.max(smin);
         }
     }
 
@@ -247,8 +252,7 @@ impl Scalar {
         );
         // The number fits 32 bits with its sign, so that its signed value is that of its lower half.
         if self.s64.min >= i64::from(i32::MIN) && self.s64.max <= i64::from(i32::MAX) {
-            self.s64
-                .narrow(self.s32.min.into(), self.s32.max.into());
+            self.s64.narrow(self.s32.min.into(), self.s32.max.into());
         }
     }
 
@@ -312,12 +316,6 @@ impl Scalar {
     pub fn sign_extend_32(self, bytes: u32) -> Scalar {
         self.zero_extend().sign_extend(bytes).zero_extend()
     }
-
-    /// Forgets all that was known of the lower half but its bits.
-    pub(crate) fn forget_low(&mut self) {
-        self.u32 = U32;
-        self.s32 = S32;
-    }
 }
 
 impl fmt::Display for Scalar {
@@ -370,10 +368,22 @@ mod tests {
     #[test]
     fn narrower_views() {
         assert_eq!(Scalar::UNKNOWN.truncate(1), Scalar::unsigned(0, 255));
-        assert_eq!(Scalar::constant(0x1_0000_0080).truncate(1).as_const(), Some(0x80));
-        assert_eq!(Scalar::constant(0x80).sign_extend(1).as_const(), Some(!0x7f));
-        assert_eq!(Scalar::UNKNOWN.sign_extend(2).s64, Bounds::new(-32768, 32767));
-        assert_eq!(Scalar::unsigned(0, 100).sign_extend(1).u64, Bounds::new(0, 100));
+        assert_eq!(
+            Scalar::constant(0x1_0000_0080).truncate(1).as_const(),
+            Some(0x80)
+        );
+        assert_eq!(
+            Scalar::constant(0x80).sign_extend(1).as_const(),
+            Some(!0x7f)
+        );
+        assert_eq!(
+            Scalar::UNKNOWN.sign_extend(2).s64,
+            Bounds::new(-32768, 32767)
+        );
+        assert_eq!(
+            Scalar::unsigned(0, 100).sign_extend(1).u64,
+            Bounds::new(0, 100)
+        );
         assert_eq!(Scalar::UNKNOWN.sign_extend_32(1).u64.max, 0xffff_ffff);
         assert_eq!(Scalar::unsigned(0, 0xff).width(), 8);
     }

@@ -53,7 +53,11 @@ impl Verifier<'_> {
                 RejectKind::OutOfBounds,
                 format!(
                     "the access of {size} bytes at offset {} is outside of the stack, which goes from -{MAX_STACK} to 0",
-                    if range.min < -MAX_STACK { range.min } else { range.max }
+                    if range.min < -MAX_STACK {
+                        range.min
+                    } else {
+                        range.max
+                    }
                 ),
             );
         }

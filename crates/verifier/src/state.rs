@@ -23,9 +23,14 @@ pub(crate) enum Kind {
     PacketMeta,
     PacketEnd,
     /// Memory of fixed size that a helper gave.
-    Memory { size: u32, writable: bool },
+    Memory {
+        size: u32,
+        writable: bool,
+    },
     /// A ring buffer record that must be submitted or discarded.
-    Record { size: u32 },
+    Record {
+        size: u32,
+    },
     /// A function of the program by its first slot.
     Function(u32),
     Socket(SocketKind),
@@ -47,7 +52,6 @@ pub(crate) enum SocketKind {
     Common,
     Full,
     Tcp,
-    Xdp,
 }
 
 impl Kind {
@@ -200,14 +204,7 @@ impl Slot {
 
     /// How many low bytes the saved register takes.
     pub(crate) fn spill_size(&self) -> u32 {
-        self.bytes
-            .iter()
-            .take_while(|b| **b == Byte::Spill)
-            .count() as u32
-    }
-
-    pub(crate) fn is_pointer(&self) -> bool {
-        self.is_spill() && self.reg.is_pointer()
+        self.bytes.iter().take_while(|b| **b == Byte::Spill).count() as u32
     }
 
     /// Turns what is left of a saved register into bytes of unknown value.

@@ -20,8 +20,8 @@ const MAX_TAIL_CALL_STACK: u32 = 256;
 ///
 /// [`Refusal::Rejected`] says what is wrong; [`Refusal::Unsupported`] that the program needs a kernel.
 pub fn verify(input: &ProgramInput<'_>, options: Options) -> Result<Verified, Refusal> {
-    let code = Code::new(input)
-        .map_err(|(slot, stop)| explain::without_state(input, slot, stop))?;
+    let code =
+        Code::new(input).map_err(|(slot, stop)| explain::without_state(input, slot, stop))?;
     let mut verifier = Verifier::new(input, options, code);
     if let ProgramType::KernelOnly(name) = input.kind {
         return Err(Refusal::Unsupported {
@@ -114,7 +114,8 @@ impl Verifier<'_> {
     fn check_stack_depth(&self) -> Result<(), (usize, Box<Stop>)> {
         let mut roots = vec![0];
         roots.extend(
-            (1..self.code.functions.len()).filter(|i| self.called.get(*i).copied().unwrap_or(false)),
+            (1..self.code.functions.len())
+                .filter(|i| self.called.get(*i).copied().unwrap_or(false)),
         );
         for root in roots {
             self.check_chain(root, 0, 1)?;
@@ -134,8 +135,7 @@ impl Verifier<'_> {
         let own = self.stack_depths.get(function).copied().unwrap_or(0);
         let total = above + own.max(1).next_multiple_of(16);
         let fail = |message: String| -> Result<(), (usize, Box<Stop>)> {
-            reject(RejectKind::CallDepth, message)
-                .map_err(|stop| (f.start, stop))
+            reject(RejectKind::CallDepth, message).map_err(|stop| (f.start, stop))
         };
         if total > MAX_TOTAL_STACK {
             return fail(format!(

@@ -28,6 +28,8 @@ pub struct ElfProgram {
     pub insns: std::result::Result<Vec<Insn>, beetrace_isa::DecodeError>,
     pub functions: Vec<FunctionDef>,
     pub lines: Vec<LineDef>,
+    /// Whether it has instructions that only Linux knows: casts of address spaces, `may_goto`.
+    pub kernel_only: bool,
 }
 
 /// A function as bytes in a section.
@@ -46,6 +48,9 @@ const PSEUDO_KFUNC: u8 = 2;
 const PSEUDO_BTF_ID: u8 = 3;
 const CALL: u8 = 0x85;
 const LD_IMM64: u8 = 0x18;
+const MAY_GOTO: u8 = 0xe5;
+const MOV: u8 = 0xbf;
+const ADDRESS_SPACE_CAST: i16 = 1;
 
 impl<'a> ElfObject<'a> {
     pub fn parse(data: &'a [u8]) -> Result<ElfObject<'a>> {
@@ -111,7 +116,9 @@ impl<'a> ElfObject<'a> {
             .symbols()
             .find(|s| s.name() == Ok(name) && s.kind() == object::SymbolKind::Text)
             .with_context(|| format!("no program {name}"))?;
-        let index = symbol.section_index().context("the program has no section")?;
+        let index = symbol
+            .section_index()
+            .context("the program has no section")?;
         let section = self.file.section_by_index(index)?.name()?.to_owned();
         let entry = Place {
             section: index,
@@ -135,6 +142,10 @@ impl<'a> ElfObject<'a> {
         Ok(ElfProgram {
             section,
             insns: decode(&link.raw),
+            kernel_only: link
+                .raw
+                .iter()
+                .any(|i| i.code == MOV && i.off == ADDRESS_SPACE_CAST || i.code == MAY_GOTO),
             functions: link.functions,
             lines: link.lines,
         })
@@ -172,9 +183,13 @@ impl Link<'_, '_> {
     fn append(&mut self, place: Place) -> Result<()> {
         let object = self.object;
         let section = object.file.section_by_index(place.section)?;
-        let (name, size, is_static) = object
-            .symbol_at(place)
-            .with_context(|| format!("no function at {:#x} of {}", place.off, section.name().unwrap_or("?")))?;
+        let (name, size, is_static) = object.symbol_at(place).with_context(|| {
+            format!(
+                "no function at {:#x} of {}",
+                place.off,
+                section.name().unwrap_or("?")
+            )
+        })?;
         let end = place.off + size;
         let bytes = section
             .data()?
@@ -185,6 +200,7 @@ impl Link<'_, '_> {
         self.raw.extend(from_bytes(bytes)?);
         self.functions.push(FunctionDef {
             linkage: types::linkage(object.btf.as_ref(), &name, is_static),
+            returns_int: types::returns_int(object.btf.as_ref(), &name),
             name,
             start: start as u32,
         });
@@ -225,7 +241,10 @@ impl Link<'_, '_> {
             bail!("not an ELF relocation");
         };
         let symbol = object.file.symbol_by_index(index)?;
-        let insn = *self.raw.get(slot).context("a relocation outside of its function")?;
+        let insn = *self
+            .raw
+            .get(slot)
+            .context("a relocation outside of its function")?;
         let section = symbol.section_index();
         if insn.code == CALL {
             let Some(section) = section else {

@@ -73,12 +73,14 @@ pub fn run(args: Vec<String>) -> Result<()> {
             continue;
         }
         let expected = verdict == "success";
-        let data = std::fs::read(request.objects.join(object)).with_context(|| object.to_owned())?;
+        let data =
+            std::fs::read(request.objects.join(object)).with_context(|| object.to_owned())?;
         let (ours, detail, time) = one(&data, program, request.only.is_some())?;
         spent += time;
         linux += micros.parse::<u64>()?;
         *counts.entry((expected, ours)).or_default() += 1;
-        let agrees = expected == (ours == Verdict::Accepted) && (expected || ours == Verdict::Rejected);
+        let agrees =
+            expected == (ours == Verdict::Accepted) && (expected || ours == Verdict::Rejected);
         if !agrees || request.verbose || request.only.is_some() {
             println!("{object} {program}: Linux {verdict}, here {ours:?} in {time:?}\n{detail}\n");
         }
@@ -93,7 +95,10 @@ pub fn run(args: Vec<String>) -> Result<()> {
             count(expected, Verdict::Unsupported),
         );
     }
-    println!("time: {spent:?} here, {:?} in Linux", Duration::from_micros(linux));
+    println!(
+        "time: {spent:?} here, {:?} in Linux",
+        Duration::from_micros(linux)
+    );
     Ok(())
 }
 
@@ -101,10 +106,19 @@ fn one(data: &[u8], program: &str, trace: bool) -> Result<(Verdict, String, Dura
     let object = elf::ElfObject::parse(data)?;
     let elf = match object.program(program) {
         Ok(elf) => elf,
-        Err(why) => return Ok((Verdict::Unsupported, format!("not read: {why:#}"), Duration::ZERO)),
+        Err(why) => {
+            return Ok((
+                Verdict::Unsupported,
+                format!("not read: {why:#}"),
+                Duration::ZERO,
+            ));
+        }
     };
     let insns = match elf.insns {
         Ok(insns) => insns,
+        Err(why) if elf.kernel_only => {
+            return Ok((Verdict::Unsupported, why.to_string(), Duration::ZERO));
+        }
         Err(why) => return Ok((Verdict::Rejected, why.to_string(), Duration::ZERO)),
     };
     let input = ProgramInput {

@@ -147,12 +147,32 @@ pub fn linkage(btf: Option<&Btf>, name: &str, is_static: bool) -> FunctionLinkag
     }
 }
 
+/// Whether BTF says that the function gives an integer.
+pub fn returns_int(btf: Option<&Btf>, name: &str) -> bool {
+    let result = btf.and_then(|btf| {
+        let Type::Func(f) = btf.get(btf.find(Kind::Func, name)?).ok()? else {
+            return None;
+        };
+        match btf.get(f.proto).ok()? {
+            Type::FuncProto(p) => Some(plain(btf, p.ret)?.1),
+            _ => None,
+        }
+    });
+    matches!(result, Some(Type::Int(_)))
+}
+
 fn argument(btf: &Btf, id: TypeId) -> ArgumentType {
     match plain(btf, id) {
         Some((_, Type::Int(_) | Type::Enum(_) | Type::Enum64(_))) => ArgumentType::Scalar,
         Some((_, Type::Ptr { target })) => {
             let name = btf.type_name(target).to_string();
-            let context = ["__sk_buff", "xdp_md", "bpf_sock_addr", "pt_regs", "bpf_perf_event_data"];
+            let context = [
+                "__sk_buff",
+                "xdp_md",
+                "bpf_sock_addr",
+                "pt_regs",
+                "bpf_perf_event_data",
+            ];
             if context.iter().any(|c| name.ends_with(c)) {
                 return ArgumentType::Context;
             }
