@@ -17,7 +17,7 @@
 //! let maps = [MapDef::new("counts", map_type::HASH, 8, 8, 64)];
 //! let insns = assemble(
 //!     "*(u64 *)(r10 - 8) = 0
-//!      r1 = map_idx(0) ll
+//!      r1 = map[0] ll
 //!      r2 = r10
 //!      r2 += -8
 //!      call bpf_map_lookup_elem
@@ -43,8 +43,10 @@ mod dag;
 mod explain;
 mod explore;
 mod helpers;
+mod kernel_log;
 mod map_rules;
 mod memory;
+mod object;
 mod pointer;
 mod program;
 mod prune;
@@ -55,6 +57,8 @@ mod state;
 mod tnum;
 mod verify;
 
+pub use kernel_log::{Explanation, explain_kernel_log};
+pub use object::Prepared;
 pub use program::*;
 pub use reject::{Refusal, RejectKind, Rejection, SourceLine, Step, Verified};
 pub use scalar::{Bounds, Scalar};
