@@ -176,9 +176,7 @@ fn known_outcome(width: Width, op: JmpOp, left: &Reg, right: &Reg) -> Option<boo
     let not_null = !pointer.nullable
         && matches!(
             pointer.kind,
-            Kind::Stack(_)
-                | Kind::Context
-                | Kind::MapValue(_)
+            Kind::MapValue(_)
                 | Kind::MapKey(_)
                 | Kind::Map(_)
                 | Kind::Memory { .. }

@@ -223,24 +223,25 @@ fn sock_addr(call: SockAddrCall, family: SockAddrFamily, a: Access) -> Option<Fi
 
 /// Whether a field of `struct bpf_sock` can be read; `full` if the socket is more than its common part.
 pub(crate) fn socket_field(a: Access, full: bool) -> bool {
-    if a.write || !a.aligned() || !a.within(0, 80) {
+    if a.write || !a.aligned() || !a.within(0, 80) || !full && a.touches(8, 24) {
         return false;
     }
-    let only_full = a.touches(8, 24);
-    if a.touches(48, 52) {
-        // The destination port is 16 bits wide; a load of 32 is still allowed.
-        return a.is(48, 2) || a.is(48, 4);
+    match a.off {
+        // Device, mark and priority are read whole.
+        0..4 | 16..24 => a.size == 4,
+        // Family, type, protocol, source port, state and queue: from their start.
+        4..16 | 44..48 | 72..80 => a.off.is_multiple_of(4) && a.size <= 4,
+        // The destination port has 16 bits; a load of 32 is still allowed.
+        48..52 => a.within(48, 50) || a.is(48, 4),
+        // Addresses.
+        _ => a.size <= 4,
     }
-    if a.touches(8, 24) || a.touches(0, 8) || a.touches(72, 80) || a.touches(44, 48) {
-        return (full || !only_full) && a.size == 4 || full && a.touches(8, 24) && a.size <= 4;
-    }
-    a.size <= 4
 }
 
-/// Whether a field of `struct bpf_tcp_sock` can be read.
+/// Whether a field of `struct bpf_tcp_sock` can be read: numbers of 32 bits but for two of 64.
 pub(crate) fn tcp_socket_field(a: Access) -> bool {
-    let wide = a.within(88, 104);
-    !a.write && a.aligned() && a.within(0, 120) && (a.size == 4 || wide && a.size == 8)
+    let wide = a.touches(80, 96);
+    !a.write && a.aligned() && a.within(0, 112) && a.size == if wide { 8 } else { 4 }
 }
 
 /// The least and the most that the program may return, if there is a rule.

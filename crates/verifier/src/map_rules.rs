@@ -3,10 +3,22 @@
 use beetrace_isa::{helper as h, helper_name};
 
 use crate::program::{MapDef, map_type as m};
-use crate::reject::{Check, RejectKind, reject};
+use crate::reject::{Check, RejectKind, reject, unsupported};
 
 /// Whether the helper may be given the map.
 pub(crate) fn check(id: u32, map: &MapDef) -> Check {
+    if matches!(
+        map.kind,
+        m::SOCKMAP
+            | m::SOCKHASH
+            | m::REUSEPORT_SOCKARRAY
+            | m::SK_STORAGE
+            | m::TASK_STORAGE
+            | m::CGRP_STORAGE
+            | m::ARENA
+    ) {
+        return unsupported(format!("map type {}", map.kind));
+    }
     if only_for(map.kind).is_none_or(|helpers| helpers.contains(&id))
         && needs(id).is_none_or(|kinds| kinds.contains(&map.kind))
     {
@@ -28,14 +40,10 @@ fn check_access(id: u32, map: &MapDef) -> Check {
         id,
         h::MAP_UPDATE_ELEM | h::MAP_DELETE_ELEM | h::MAP_PUSH_ELEM | h::MAP_POP_ELEM
     );
-    let reads = matches!(
-        id,
-        h::MAP_LOOKUP_ELEM | h::MAP_PEEK_ELEM | h::MAP_POP_ELEM | h::FOR_EACH_MAP_ELEM
-    );
-    if writes && !(map.access.writes() && map.frozen.is_none()) || reads && !map.access.reads() {
+    if writes && !(map.access.writes() && map.frozen.is_none()) {
         return reject(
             RejectKind::Access,
-            format!("programs may not access map `{}` this way", map.title()),
+            format!("programs may not change map `{}`", map.title()),
         );
     }
     Ok(())
@@ -67,7 +75,6 @@ fn only_for(kind: u32) -> Option<&'static [u32]> {
         | m::LRU_HASH
         | m::LRU_PERCPU_HASH
         | m::LPM_TRIE => return None,
-        // Storage of kernel objects, sockets and arenas.
         _ => &[],
     })
 }

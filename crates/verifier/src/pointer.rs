@@ -38,7 +38,7 @@ impl Verifier<'_> {
         };
         self.need(number);
         if width == Width::W32 {
-            return if op == AluOp::Sub && !swapped {
+            return if op == AluOp::Sub {
                 Ok(Reg::scalar(Scalar::UNKNOWN.zero_extend(), number.node))
             } else {
                 forbidden(op, "on 32 bits of a pointer")

@@ -345,7 +345,10 @@ impl Cover<'_> {
             if a.callsite != b.callsite || a.callback != b.callback || a.function != b.function {
                 return false;
             }
-            if closeness == Closeness::Equal && a.callback_depth != b.callback_depth {
+            // With fewer rounds behind it the old state had more rounds to go.
+            let same_rounds = a.callback_depth == b.callback_depth;
+            if a.callback_depth > b.callback_depth || closeness == Closeness::Equal && !same_rounds
+            {
                 return false;
             }
             // A frame that waits for a call goes on at the call itself.

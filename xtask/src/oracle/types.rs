@@ -126,8 +126,9 @@ fn special_fields(btf: &Btf, id: TypeId, base: u32, def: &mut MapDef) {
 
 /// How a function is verified.
 pub fn linkage(btf: Option<&Btf>, name: &str, is_static: bool) -> FunctionLinkage {
-    let proto = btf.and_then(|btf| {
-        let Type::Func(f) = btf.get(btf.find(Kind::Func, name)?).ok()? else {
+    let id = btf.and_then(|btf| btf.find(Kind::Func, name));
+    let proto = btf.zip(id).and_then(|(btf, id)| {
+        let Type::Func(f) = btf.get(id).ok()? else {
             return None;
         };
         if is_static || f.linkage != Linkage::Global {
@@ -142,7 +143,17 @@ pub fn linkage(btf: Option<&Btf>, name: &str, is_static: bool) -> FunctionLinkag
         return FunctionLinkage::Static;
     };
     FunctionLinkage::Global {
-        arguments: proto.params().map(|p| argument(btf, p.type_id)).collect(),
+        arguments: proto
+            .params()
+            .enumerate()
+            .map(|(i, p)| match argument(btf, p.type_id) {
+                ArgumentType::Memory { size, .. } => ArgumentType::Memory {
+                    size,
+                    nonnull: id.is_some_and(|id| has_tag(btf, id, i, "arg:nonnull")),
+                },
+                other => other,
+            })
+            .collect(),
         returns: !proto.ret.is_void(),
     }
 }
@@ -159,6 +170,14 @@ pub fn returns_int(btf: Option<&Btf>, name: &str) -> bool {
         }
     });
     matches!(result, Some(Type::Int(_)))
+}
+
+/// Whether an argument of the function carries the declaration tag.
+fn has_tag(btf: &Btf, function: TypeId, argument: usize, tag: &str) -> bool {
+    btf.types().any(|(_, ty)| {
+        matches!(ty, Type::DeclTag(t)
+            if t.target == function && t.component == Some(argument as u32) && t.name == tag)
+    })
 }
 
 fn argument(btf: &Btf, id: TypeId) -> ArgumentType {
