@@ -15,9 +15,10 @@ impl Scalar {
             AluOp::And | AluOp::Or | AluOp::Xor => self.bitwise(op, other),
             AluOp::Lsh | AluOp::Rsh | AluOp::Arsh => match shift_count(other, width) {
                 Some(n) => self.shift(op, n, width),
-                None => Scalar::UNKNOWN,
+                None => return Scalar::UNKNOWN,
             },
-            AluOp::Div | AluOp::SDiv | AluOp::Mod | AluOp::SMod => Scalar::UNKNOWN,
+            // Linux knows nothing of these, not even that 32-bit results have zeros above.
+            AluOp::Div | AluOp::SDiv | AluOp::Mod | AluOp::SMod => return Scalar::UNKNOWN,
         };
         if width == Width::W32 {
             return out.zero_extend();

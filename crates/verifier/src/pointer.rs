@@ -23,10 +23,7 @@ impl Verifier<'_> {
     ) -> Check<Reg> {
         if left.is_pointer() && right.is_pointer() {
             return if op == AluOp::Sub {
-                Ok(match width {
-                    Width::W64 => Reg::unknown(),
-                    Width::W32 => Reg::scalar(Scalar::UNKNOWN.zero_extend(), left.node),
-                })
+                Ok(Reg::unknown())
             } else {
                 forbidden(op, "of two pointers")
             };
@@ -39,7 +36,7 @@ impl Verifier<'_> {
         self.need(number);
         if width == Width::W32 {
             return if op == AluOp::Sub {
-                Ok(Reg::scalar(Scalar::UNKNOWN.zero_extend(), number.node))
+                Ok(Reg::unknown())
             } else {
                 forbidden(op, "on 32 bits of a pointer")
             };
