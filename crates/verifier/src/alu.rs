@@ -112,7 +112,7 @@ impl Scalar {
             self.s32.max.checked_mul(o.s32.max),
         ];
         Scalar {
-            bits: self.bits.mul(o.bits),
+            bits: self.bits.times(o.bits),
             u64,
             u32,
             s64: hull(corners).unwrap_or(Scalar::UNKNOWN.s64),

@@ -474,7 +474,9 @@ impl Verifier<'_> {
                     return Ok(Reg::unknown());
                 };
                 let mut reg = Reg::pointer(Kind::MapValue(map));
-                reg.nullable = prototype.ret == Ret::MapValueOrNull;
+                reg.nullable = prototype.ret == Ret::MapValueOrNull
+                    && !(prototype.id == helper::MAP_LOOKUP_ELEM
+                        && self.always_found(state, self.map(map)?));
                 if reg.nullable || self.map(map)?.spin_lock.is_some() {
                     reg.id = self.new_id(pc);
                 }

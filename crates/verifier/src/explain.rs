@@ -1,7 +1,5 @@
 //! From a stop to an explanation.
 
-use beetrace_isa::Insn;
-
 use crate::explore::Verifier;
 use crate::program::{LineDef, ProgramInput};
 use crate::reject::{Refusal, RejectKind, Rejection, SourceLine, Step, Stop};
@@ -16,7 +14,7 @@ impl Verifier<'_> {
     }
 
     /// The refusal of a path that ended in `state`.
-    pub(crate) fn refuse(&mut self, state: &State, stop: Box<Stop>) -> Refusal {
+    pub(crate) fn refuse(&mut self, state: &State, stop: Stop) -> Refusal {
         let mut refusal = self.refuse_at(state.pc, stop);
         if let Refusal::Rejected(r) = &mut refusal {
             r.path = self.path(state.trail);
@@ -40,10 +38,10 @@ impl Verifier<'_> {
         refusal
     }
 
-    pub(crate) fn refuse_at(&mut self, slot: usize, stop: Box<Stop>) -> Refusal {
+    pub(crate) fn refuse_at(&mut self, slot: usize, stop: Stop) -> Refusal {
         let text = self.insn_text(slot);
         let trace = std::mem::take(&mut self.trace);
-        build(self.input.lines, slot, text, trace, *stop)
+        build(self.input.lines, slot, text, trace, stop)
     }
 
     /// The last branches before a point.
@@ -67,15 +65,15 @@ impl Verifier<'_> {
 }
 
 /// The refusal of a program whose paths were not followed yet.
-pub(crate) fn without_state(input: &ProgramInput<'_>, slot: usize, stop: Box<Stop>) -> Refusal {
+pub(crate) fn without_state(input: &ProgramInput<'_>, slot: usize, stop: Stop) -> Refusal {
     let mut at = 0;
     let insn = input.insns.iter().find(|insn| {
         let here = at == slot;
         at += insn.slots();
         here
     });
-    let text = insn.map(Insn::to_string).unwrap_or_default();
-    build(input.lines, slot, text, String::new(), *stop)
+    let text = insn.map(|i| format!("{i:#}")).unwrap_or_default();
+    build(input.lines, slot, text, String::new(), stop)
 }
 
 fn build(lines: &[LineDef], slot: usize, text: String, trace: String, stop: Stop) -> Refusal {

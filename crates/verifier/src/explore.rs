@@ -156,7 +156,7 @@ impl<'a> Verifier<'a> {
     pub(crate) fn insn_text(&self, slot: usize) -> String {
         self.code
             .insn(slot)
-            .map(|i| i.to_string())
+            .map(|i| format!("{i:#}"))
             .unwrap_or_default()
     }
 

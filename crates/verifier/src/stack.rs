@@ -1,9 +1,12 @@
 //! The stack: saved registers, bytes, and what of them is known.
 
+use beetrace_isa::Reg as RegName;
+
 use crate::dag::Node;
 use crate::explore::Verifier;
 use crate::memory::check_alignment;
 use crate::pointer::MAX_OFFSET;
+use crate::program::{MapDef, map_type};
 use crate::reject::{Check, RejectKind, reject};
 use crate::scalar::Scalar;
 use crate::state::{Byte, Frame, Kind, Reg, Slot, State, byte_index, slot_index};
@@ -199,6 +202,36 @@ impl Verifier<'_> {
             }
         }
         Ok(())
+    }
+}
+
+impl Verifier<'_> {
+    /// Whether a lookup with the key that `r2` points to cannot miss: an element of an array by a constant.
+    pub(crate) fn always_found(&mut self, state: &mut State, map: &MapDef) -> bool {
+        if !matches!(map.kind, map_type::ARRAY | map_type::PERCPU_ARRAY) || map.key_size != 4 {
+            return false;
+        }
+        let key = *state.reg(RegName::R2);
+        let at = key.num.as_const().map(|n| i64::from(key.off) + n as i64);
+        let (Some(at), Some(frame)) = (at.filter(|at| *at < 0), frame_of(state, &key)) else {
+            return false;
+        };
+        let Some(slot) = frame.slot(at).copied() else {
+            return false;
+        };
+        let first = byte_index(at);
+        let bytes = slot.bytes.get(first..first + 4).unwrap_or_default();
+        if bytes == [Byte::Zero; 4] {
+            return map.max_entries > 0;
+        }
+        if first == 0
+            && slot.spill_size() == 4
+            && let Some(n) = slot.reg.as_const()
+        {
+            self.dag.mark(slot.reg.node);
+            return n < u64::from(map.max_entries);
+        }
+        false
     }
 }
 

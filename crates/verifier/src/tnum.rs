@@ -120,7 +120,7 @@ impl Tnum {
 
     /// Products: one shifted copy of `other` for every bit that may be set. A bit that is not known
     /// adds either nothing or the copy.
-    pub fn mul(self, other: Tnum) -> Tnum {
+    pub fn times(self, other: Tnum) -> Tnum {
         let mut sum = Tnum::constant(self.value.wrapping_mul(other.value));
         let (mut a, mut b) = (self, other);
         while a.value != 0 || a.mask != 0 {
@@ -244,7 +244,7 @@ mod tests {
         fn operations_hold_the_results_of_their_numbers((a, x) in set(), (b, y) in set(), n in 0u32..64) {
             prop_assert!(a.add(b).contains(x.wrapping_add(y)));
             prop_assert!(a.sub(b).contains(x.wrapping_sub(y)));
-            prop_assert!(a.mul(b).contains(x.wrapping_mul(y)));
+            prop_assert!(a.times(b).contains(x.wrapping_mul(y)));
             prop_assert!(a.and(b).contains(x & y));
             prop_assert!(a.or(b).contains(x | y));
             prop_assert!(a.xor(b).contains(x ^ y));

@@ -21,7 +21,7 @@ const MAX_TAIL_CALL_STACK: u32 = 256;
 /// [`Refusal::Rejected`] says what is wrong; [`Refusal::Unsupported`] that the program needs a kernel.
 pub fn verify(input: &ProgramInput<'_>, options: Options) -> Result<Verified, Refusal> {
     let code =
-        Code::new(input).map_err(|(slot, stop)| explain::without_state(input, slot, stop))?;
+        Code::new(input).map_err(|(slot, stop)| explain::without_state(input, slot, *stop))?;
     let mut verifier = Verifier::new(input, options, code);
     if let ProgramType::KernelOnly(name) = input.kind {
         return Err(Refusal::Unsupported {
@@ -47,7 +47,7 @@ impl Verifier<'_> {
             self.verify_function(next)?;
         }
         if let Err((slot, stop)) = self.check_stack_depth() {
-            return Err(self.refuse_at(slot, stop));
+            return Err(self.refuse_at(slot, *stop));
         }
         Ok(Verified {
             instructions: self.instructions,
@@ -61,7 +61,7 @@ impl Verifier<'_> {
         let start = self.code.functions.get(function).map_or(0, |f| f.start);
         let frame = match self.arguments_frame(function) {
             Ok(frame) => frame,
-            Err(stop) => return Err(self.refuse_at(start, stop)),
+            Err(stop) => return Err(self.refuse_at(start, *stop)),
         };
         let state = State {
             frames: vec![frame],
@@ -72,7 +72,7 @@ impl Verifier<'_> {
             trail: 0,
         };
         self.explore(state)
-            .map_err(|(state, stop)| self.refuse(&state, stop))
+            .map_err(|(state, stop)| self.refuse(&state, *stop))
     }
 
     fn arguments_frame(&mut self, function: usize) -> Check<crate::state::Frame> {
