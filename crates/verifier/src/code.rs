@@ -3,6 +3,7 @@
 use beetrace_isa::{Imm64, Insn, JmpOp, Reg, Src};
 
 use crate::helpers;
+use crate::iterators;
 use crate::program::{FunctionLinkage, ProgramInput};
 use crate::reject::{Check, RejectKind, reject};
 
@@ -82,7 +83,7 @@ impl Code {
         };
         code.check_jumps()?;
         code.check_reachable()?;
-        code.mark_prune_points();
+        code.mark_prune_points(input);
         code.find_live();
         Ok(code)
     }
@@ -189,7 +190,7 @@ impl Code {
         Ok(())
     }
 
-    fn mark_prune_points(&mut self) {
+    fn mark_prune_points(&mut self, input: &ProgramInput<'_>) {
         let mut points = Vec::new();
         for slot in 0..self.insns.len() {
             let Some(insn) = self.insn(slot) else {
@@ -204,6 +205,9 @@ impl Code {
                 }
                 Insn::CallLocal { .. } => points.push(slot + 1),
                 Insn::Call { helper } if helpers::calls_back(helper) => points.push(slot),
+                Insn::CallKfunc { btf_id, .. } if iterators::is_next(input, btf_id) => {
+                    points.push(slot);
+                }
                 _ => {}
             }
         }

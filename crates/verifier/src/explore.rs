@@ -258,7 +258,8 @@ impl<'a> Verifier<'a> {
                 return self.call_local(state, rel);
             }
             Insn::CallKfunc { btf_id, .. } => {
-                return unsupported(format!("kernel function with BTF id {btf_id}"));
+                self.jumps += 1;
+                return self.call_kernel_function(state, btf_id);
             }
             Insn::Exit => {
                 self.jumps += 1;

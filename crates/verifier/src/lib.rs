@@ -43,6 +43,7 @@ mod dag;
 mod explain;
 mod explore;
 mod helpers;
+mod iterators;
 mod kernel_log;
 mod map_rules;
 mod memory;

@@ -250,7 +250,11 @@ impl Verifier<'_> {
             Kind::Buffer => check_fixed(name, reg, span, u32::MAX),
             Kind::Socket(kind) => self.check_socket(name, reg, span, kind),
             Kind::Map(_) => unsupported("reading the fields of a map"),
-            Kind::Stack(_) | Kind::Context | Kind::PacketEnd | Kind::Function(_) => reject(
+            Kind::Stack(_)
+            | Kind::Context
+            | Kind::PacketEnd
+            | Kind::Function(_)
+            | Kind::Iterator { .. } => reject(
                 RejectKind::Access,
                 format!("{name} is {}, which cannot be accessed", reg.kind.title()),
             ),

@@ -35,6 +35,7 @@ impl<'a> Prepared<'a> {
             maps: &self.maps,
             functions: &self.functions,
             lines: &self.lines,
+            kernel_functions: &[],
             sleepable: false,
         }
     }

@@ -14,8 +14,17 @@ pub struct ProgramInput<'a> {
     pub functions: &'a [FunctionDef],
     /// Source lines by rising [`LineDef::slot`].
     pub lines: &'a [LineDef],
+    /// Kernel functions that the engine has: calls of others are unsupported.
+    pub kernel_functions: &'a [KernelFunction],
     /// Whether the program may wait, as programs that handle user faults may.
     pub sleepable: bool,
+}
+
+/// A kernel function, as [`Insn::CallKfunc`] names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KernelFunction {
+    pub btf_id: u32,
+    pub name: String,
 }
 
 /// Kinds of programs and, where the kernel's rules depend on it, the place of attachment

@@ -9,6 +9,7 @@ use beetrace_isa::{Insn, Reg as RegName};
 use crate::dag::{Dag, Node};
 use crate::explore::Verifier;
 use crate::helpers;
+use crate::iterators;
 use crate::program::MapDef;
 use crate::reject::{Check, RejectKind, reject};
 use crate::state::{Byte, Frame, Kind, Reg, Slot, State};
@@ -86,7 +87,11 @@ impl Verifier<'_> {
     /// is likely to pay.
     pub(crate) fn visit(&mut self, state: &mut State) -> Check<bool> {
         let pc = state.pc;
-        let calls_back = matches!(self.code.insn(pc), Some(Insn::Call { helper }) if helpers::calls_back(helper));
+        let calls_back = match self.code.insn(pc) {
+            Some(Insn::Call { helper }) => helpers::calls_back(helper),
+            Some(Insn::CallKfunc { btf_id, .. }) => iterators::is_next(self.input, btf_id),
+            _ => false,
+        };
         let since_jumps = self.jumps - self.checkpoints.last_jumps;
         let since_instructions = self.instructions - self.checkpoints.last_instructions;
         let mut remember = calls_back || since_jumps >= 2 && since_instructions >= 8;
@@ -235,7 +240,17 @@ impl Verifier<'_> {
     /// Forgets numbers that differ from those at the last visit of this instruction on this path and that nothing
     /// rests on, so that a loop through a callback comes to an end.
     pub(crate) fn widen(&mut self, state: &mut State) {
-        let mut at = state.parent;
+        self.widen_from(state, state.parent);
+    }
+
+    /// As [`widen`](Self::widen), for a state of which the newest checkpoint is this visit's.
+    pub(crate) fn widen_again(&mut self, state: &mut State) {
+        let newest = state.parent.and_then(|p| self.checkpoints.get_mut(p));
+        let before = newest.and_then(|c| c.parent);
+        self.widen_from(state, before);
+    }
+
+    fn widen_from(&self, state: &mut State, mut at: Option<u32>) {
         let old = loop {
             let Some(c) = at.and_then(|p| self.checkpoints.all.get(p as usize)) else {
                 return;
@@ -395,6 +410,14 @@ impl Cover<'_> {
     }
 
     fn slots(&self, old: &Slot, new: &Slot, c: Closeness, ids: &mut Ids) -> bool {
+        let iterator = |s: &Slot| s.bytes.contains(&Byte::Iterator);
+        if iterator(old) || iterator(new) {
+            let rounds = c != Closeness::Equal || old.reg.range == new.reg.range;
+            return old.bytes == new.bytes
+                && old.reg.kind == new.reg.kind
+                && rounds
+                && ids.pair(old.reg.reference, new.reg.reference);
+        }
         if c == Closeness::Relevant && !self.dag.is_marked(old.read) {
             return true;
         }

@@ -86,6 +86,7 @@ impl Verifier<'_> {
             return Ok(Reg::unknown());
         };
         mark_read(self, frame, range, size);
+        no_iterator(frame, range, size)?;
         if !range.is_fixed() {
             return Ok(bytes_value(self, frame, range, size));
         }
@@ -168,6 +169,9 @@ impl Verifier<'_> {
             return Ok(());
         }
         let slot = frame.slot_mut(range.min);
+        if slot.bytes.contains(&Byte::Iterator) {
+            slot.scrub();
+        }
         save(slot, value, size);
         Ok(())
     }
@@ -192,6 +196,7 @@ impl Verifier<'_> {
             overwrite(frame, range, size, false, !range.is_fixed());
         } else {
             mark_read(self, frame, range, size);
+            no_iterator(frame, range, size)?;
             // What a helper reads from a saved register must be what was found here.
             let first = slot_index(range.max + i64::from(size) - 1);
             let last = slot_index(range.min);
@@ -241,6 +246,20 @@ fn frame_of<'s>(state: &'s mut State, reg: &Reg) -> Option<&'s mut Frame> {
         Kind::Stack(number) => state.frames.get_mut(usize::from(number)),
         _ => None,
     }
+}
+
+/// Iterators are read by their functions only.
+fn no_iterator(frame: &Frame, range: Range, size: u32) -> Check {
+    let end = range.max + i64::from(size);
+    let touched = (range.min..end).any(|at| {
+        frame
+            .slot(at)
+            .is_some_and(|s| s.bytes.contains(&Byte::Iterator))
+    });
+    if touched {
+        return reject(RejectKind::Access, "an iterator in the stack is read");
+    }
+    Ok(())
 }
 
 fn mark_read(v: &mut Verifier<'_>, frame: &Frame, range: Range, size: u32) {

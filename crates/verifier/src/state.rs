@@ -5,6 +5,7 @@ use std::fmt;
 use beetrace_isa::Reg as RegName;
 
 use crate::dag::Node;
+use crate::iterators::Family;
 use crate::scalar::Scalar;
 
 /// What a register holds.
@@ -37,6 +38,11 @@ pub(crate) enum Kind {
     FlowKeys,
     /// Memory of a raw tracepoint's writer, of unknown size.
     Buffer,
+    /// In a stack slot only: an iterator, and whether it has come to its end. Its `range` counts its rounds.
+    Iterator {
+        family: Family,
+        drained: bool,
+    },
 }
 
 /// A map by its place among the program's maps; `inner` is the map that a map of maps holds.
@@ -82,6 +88,7 @@ impl Kind {
             Kind::Socket(_) => "a socket",
             Kind::FlowKeys => "flow keys",
             Kind::Buffer => "a tracepoint buffer",
+            Kind::Iterator { .. } => "an iterator",
         }
     }
 }
@@ -179,6 +186,8 @@ pub(crate) enum Byte {
     Zero,
     /// Part of the register saved in the slot.
     Spill,
+    /// Part of an iterator, described by the register of its first slot.
+    Iterator,
 }
 
 /// Eight aligned bytes of the stack.
@@ -209,6 +218,10 @@ impl Slot {
 
     /// Turns what is left of a saved register into bytes of unknown value.
     pub(crate) fn scrub(&mut self) {
+        if self.bytes.contains(&Byte::Iterator) {
+            self.bytes = [Byte::Misc; 8];
+            self.reg = Reg::UNINIT;
+        }
         if self.is_spill() {
             for b in &mut self.bytes {
                 if *b == Byte::Spill {
@@ -374,6 +387,7 @@ impl fmt::Display for Reg {
             Kind::Socket(_) => f.write_str("sock")?,
             Kind::FlowKeys => f.write_str("flow_keys")?,
             Kind::Buffer => f.write_str("buffer")?,
+            Kind::Iterator { .. } => f.write_str("iterator")?,
         }
         if self.nullable {
             f.write_str("?")?;
@@ -415,6 +429,7 @@ impl fmt::Display for State {
                     Byte::Misc => "m",
                     Byte::Zero => "0",
                     Byte::Spill => "r",
+                    Byte::Iterator => "i",
                 })?;
             }
         }

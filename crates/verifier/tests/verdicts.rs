@@ -38,6 +38,7 @@ fn answer(
         maps: &maps,
         functions,
         lines,
+        kernel_functions: &[],
         sleepable: false,
     };
     match verify(&input, Options::default()) {

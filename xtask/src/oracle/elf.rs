@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use anyhow::{Context as _, Result, bail};
 use beetrace_btf::{Btf, BtfExt, Kind};
 use beetrace_isa::{Insn, RawInsn, decode, from_bytes};
-use beetrace_verifier::{FunctionDef, LineDef, MapDef};
+use beetrace_verifier::{FunctionDef, KernelFunction, LineDef, MapDef};
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _, RelocationFlags, SectionIndex};
 
 use super::types;
@@ -28,6 +28,7 @@ pub struct ElfProgram {
     pub insns: std::result::Result<Vec<Insn>, beetrace_isa::DecodeError>,
     pub functions: Vec<FunctionDef>,
     pub lines: Vec<LineDef>,
+    pub kernel_functions: Vec<KernelFunction>,
     /// Whether it has instructions that only Linux knows: casts of address spaces, `may_goto`.
     pub kernel_only: bool,
 }
@@ -132,6 +133,7 @@ impl<'a> ElfObject<'a> {
             calls: Vec::new(),
             functions: Vec::new(),
             lines: Vec::new(),
+            kernel_functions: Vec::new(),
         };
         while let Some(place) = link.todo.pop() {
             if !link.starts.contains_key(&place) {
@@ -148,6 +150,7 @@ impl<'a> ElfObject<'a> {
                 .any(|i| i.code == MOV && i.off == ADDRESS_SPACE_CAST || i.code == MAY_GOTO),
             functions: link.functions,
             lines: link.lines,
+            kernel_functions: link.kernel_functions,
         })
     }
 
@@ -177,6 +180,8 @@ struct Link<'o, 'a> {
     calls: Vec<(usize, Place)>,
     functions: Vec<FunctionDef>,
     lines: Vec<LineDef>,
+    /// Those that are called, with ids of our own.
+    kernel_functions: Vec<KernelFunction>,
 }
 
 impl Link<'_, '_> {
@@ -248,7 +253,16 @@ impl Link<'_, '_> {
         let section = symbol.section_index();
         if insn.code == CALL {
             let Some(section) = section else {
-                self.set(slot, PSEUDO_KFUNC, 1);
+                let name = symbol.name()?;
+                let known = self.kernel_functions.iter().find(|f| f.name == name);
+                let btf_id = known.map_or(self.kernel_functions.len() as u32 + 1, |f| f.btf_id);
+                if known.is_none() {
+                    self.kernel_functions.push(KernelFunction {
+                        btf_id,
+                        name: name.to_owned(),
+                    });
+                }
+                self.set(slot, PSEUDO_KFUNC, btf_id as i32);
                 return Ok(());
             };
             let off = if symbol.kind() == object::SymbolKind::Section {
