@@ -282,6 +282,7 @@ impl Verifier<'_> {
         }
         // The helper may call again: go on at the call itself.
         state.pc = frame.callsite;
+        state.resumed = true;
         self.widen(state);
         Ok(Flow::Continue)
     }

@@ -130,6 +130,19 @@ impl Verifier<'_> {
         Ok(Flow::Continue)
     }
 
+    /// Whether `r1` points to an iterator that has not come to its end: then each round brings the end nearer.
+    pub(crate) fn iterates(&self, state: &State) -> bool {
+        let reg = state.reg(RegName::R1);
+        let (Kind::Stack(number), Some(n)) = (reg.kind, reg.num.as_const()) else {
+            return false;
+        };
+        let at = i64::from(reg.off) + n as i64;
+        let frame = state.frames.get(usize::from(number)).filter(|_| at < 0);
+        frame
+            .and_then(|f| f.slot(at))
+            .is_some_and(|slot| matches!(slot.reg.kind, Kind::Iterator { drained: false, .. }))
+    }
+
     fn finish_kernel_function(&self, state: &mut State, result: Reg) {
         let frame = state.frame_mut();
         for reg in frame.regs.iter_mut().take(6) {

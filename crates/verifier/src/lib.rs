@@ -34,6 +34,7 @@
 
 mod alu;
 mod arguments;
+mod assign;
 mod branch;
 mod call;
 mod code;
@@ -43,6 +44,7 @@ mod dag;
 mod explain;
 mod explore;
 mod helpers;
+mod immediate;
 mod iterators;
 mod kernel_log;
 mod map_rules;
@@ -53,6 +55,7 @@ mod program;
 mod prune;
 mod reject;
 mod scalar;
+mod special;
 mod stack;
 mod state;
 mod tnum;

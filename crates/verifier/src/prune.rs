@@ -87,10 +87,14 @@ impl Verifier<'_> {
     /// is likely to pay.
     pub(crate) fn visit(&mut self, state: &mut State) -> Check<bool> {
         let pc = state.pc;
-        let calls_back = match self.code.insn(pc) {
-            Some(Insn::Call { helper }) => helpers::calls_back(helper),
-            Some(Insn::CallKfunc { btf_id, .. }) => iterators::is_next(self.input, btf_id),
-            _ => false,
+        // Loops through callbacks and iterators end by themselves: here it is enough that nothing new is known.
+        let resumed = std::mem::take(&mut state.resumed);
+        let (calls_back, ends) = match self.code.insn(pc) {
+            Some(Insn::Call { helper }) => (helpers::calls_back(helper), resumed),
+            Some(Insn::CallKfunc { btf_id, .. }) => {
+                (iterators::is_next(self.input, btf_id), self.iterates(state))
+            }
+            _ => (false, false),
         };
         let since_jumps = self.jumps - self.checkpoints.last_jumps;
         let since_instructions = self.instructions - self.checkpoints.last_instructions;
@@ -116,7 +120,7 @@ impl Verifier<'_> {
                 maps: self.input.maps,
             };
             let hit = if c.open > 0 {
-                if calls_back {
+                if calls_back && ends {
                     cover.states(old, state, Closeness::Whole)
                 } else {
                     if same_registers(old, state) && cover.states(old, state, Closeness::Equal) {

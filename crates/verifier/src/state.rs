@@ -333,6 +333,8 @@ pub(crate) struct State {
     pub pc: usize,
     /// The checkpoint that this path left last.
     pub parent: Option<u32>,
+    /// Whether a callback has just returned to the helper that called it.
+    pub resumed: bool,
     /// The last branch taken.
     pub trail: u32,
 }

@@ -69,6 +69,7 @@ impl Verifier<'_> {
             lock: None,
             pc: start,
             parent: None,
+            resumed: false,
             trail: 0,
         };
         self.explore(state)

@@ -2,8 +2,8 @@
 
 use beetrace_isa::{Imm64, Insn, Reg, assemble};
 use beetrace_verifier::{
-    ArgumentType, FunctionDef, FunctionLinkage, LineDef, MapDef, Options, ProgramInput,
-    ProgramType, Refusal, RejectKind, map_type, verify,
+    ArgumentType, FunctionDef, FunctionLinkage, KernelFunction, LineDef, MapDef, Options,
+    ProgramInput, ProgramType, Refusal, RejectKind, map_type, verify,
 };
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
@@ -179,6 +179,104 @@ fn a_loop_by_callback() -> Outcome {
         },
     );
     assert_eq!(answer(ProgramType::Kprobe, &insns, &[], &[]), "accepted");
+    Ok(())
+}
+
+#[test]
+fn a_loop_around_callbacks_must_end_itself() -> Outcome {
+    let mut insns = assemble(
+        "again: r1 = 10\n r3 = 0\n r4 = 0\n call bpf_loop\n r0 = 0\n goto again\n r0 = 0\n exit",
+    )?;
+    let callback = Imm64::Func(6);
+    insns.insert(
+        1,
+        Insn::LdImm64 {
+            dst: Reg::R2,
+            imm: callback,
+        },
+    );
+    if let Some(Insn::Ja { off }) = insns.get_mut(6) {
+        *off = -8;
+    }
+    assert_eq!(
+        answer(ProgramType::Kprobe, &insns, &[], &[]).lines().next(),
+        Some("this loop never ends: nothing has changed when it comes back here")
+    );
+    Ok(())
+}
+
+#[test]
+fn an_iterator_ends_once() -> Outcome {
+    let program = |after: &str, back: i32| -> Result<Vec<Insn>, beetrace_isa::AsmError> {
+        let mut insns = assemble(&format!(
+            "r1 = r10\n r1 += -8\n r2 = 0\n r3 = 9\n r1 = r10\n r1 += -8\n {after}"
+        ))?;
+        insns.insert(
+            4,
+            Insn::CallKfunc {
+                btf_id: 1,
+                fd_idx: 0,
+            },
+        );
+        insns.insert(
+            7,
+            Insn::CallKfunc {
+                btf_id: 2,
+                fd_idx: 0,
+            },
+        );
+        for insn in &mut insns {
+            if let Insn::Ja { off } = insn {
+                *off = back;
+            }
+        }
+        Ok(insns)
+    };
+    let functions: Vec<KernelFunction> = [
+        "bpf_iter_num_new",
+        "bpf_iter_num_next",
+        "bpf_iter_num_destroy",
+    ]
+    .iter()
+    .zip(1..)
+    .map(|(name, btf_id)| KernelFunction {
+        btf_id,
+        name: (*name).into(),
+    })
+    .collect();
+    let answer = |insns: &[Insn]| {
+        let input = ProgramInput {
+            insns,
+            kernel_functions: &functions,
+            ..ProgramInput::default()
+        };
+        match verify(&input, Options::default()) {
+            Ok(_) => "accepted".to_owned(),
+            Err(why) => why.to_string().lines().next().unwrap_or("").to_owned(),
+        }
+    };
+    let mut good = program(
+        "if r0 == 0 goto +1\n goto -1\n r1 = r10\n r1 += -8\n r0 = 0\n exit",
+        -5,
+    )?;
+    good.insert(
+        12,
+        Insn::CallKfunc {
+            btf_id: 3,
+            fd_idx: 0,
+        },
+    );
+    assert_eq!(answer(&good), "accepted");
+    let endless = program("goto -1", -4)?;
+    assert_eq!(
+        answer(&endless),
+        "this loop never ends: nothing has changed when it comes back here"
+    );
+    let left = program("if r0 == 0 goto +1\n goto -1\n r0 = 0\n exit", -5)?;
+    assert_eq!(
+        answer(&left),
+        "what was acquired at instruction 4 is not given back"
+    );
     Ok(())
 }
 
