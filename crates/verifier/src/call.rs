@@ -78,7 +78,7 @@ impl Verifier<'_> {
         if let Some(called) = self.called.get_mut(function) {
             *called = true;
         }
-        if self.changes_packet(function) {
+        if self.code.changes_packet.get(function) == Some(&true) {
             self.forget_packet(state);
         }
         let frame = state.frame_mut();
@@ -125,35 +125,6 @@ impl Verifier<'_> {
                 ),
             ),
         }
-    }
-
-    /// Whether the function, or one that it calls, may move the packet.
-    fn changes_packet(&self, function: usize) -> bool {
-        let mut seen = vec![false; self.code.functions.len()];
-        let mut work = vec![function];
-        while let Some(at) = work.pop() {
-            let Some(f) = self.code.functions.get(at) else {
-                continue;
-            };
-            match seen.get_mut(at) {
-                Some(seen) if !*seen => *seen = true,
-                _ => continue,
-            }
-            for slot in f.start..f.end {
-                match self.code.insn(slot) {
-                    Some(beetrace_isa::Insn::Call { helper })
-                        if crate::helpers::changes_packet(helper) =>
-                    {
-                        return true;
-                    }
-                    Some(beetrace_isa::Insn::CallLocal { rel }) => work.extend(
-                        target(slot, rel.into()).and_then(|s| self.code.function_starting(s)),
-                    ),
-                    _ => {}
-                }
-            }
-        }
-        false
     }
 
     /// Pointers into the packet lose their meaning.

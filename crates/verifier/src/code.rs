@@ -30,6 +30,8 @@ pub(crate) struct Code {
     pub prune: Vec<bool>,
     /// Registers that may be read from each slot on, a bit each.
     pub live: Vec<u16>,
+    /// By function, whether it or one that it calls may move the packet.
+    pub changes_packet: Vec<bool>,
 }
 
 /// Where control goes from an instruction.
@@ -80,11 +82,13 @@ impl Code {
             functions,
             prune,
             live,
+            changes_packet: Vec::new(),
         };
         code.check_jumps()?;
         code.check_reachable()?;
         code.mark_prune_points(input);
         code.find_live();
+        code.find_packet_changes();
         Ok(code)
     }
 
@@ -218,27 +222,67 @@ impl Code {
         }
     }
 
-    /// Which registers may be read before they are written, by walking backwards until nothing changes.
+    /// Which registers may be read before they are written: backwards, again where something has changed behind.
     fn find_live(&mut self) {
-        let mut changed = true;
-        while changed {
-            changed = false;
-            for slot in (0..self.insns.len()).rev() {
-                let Some(insn) = self.insn(slot) else {
-                    continue;
-                };
-                let s = self.successors(slot);
-                let after = [s.next, s.jump]
-                    .into_iter()
-                    .flatten()
-                    .filter_map(|n| self.live.get(n))
-                    .fold(0, |all, live| all | live);
-                let (reads, writes) = self.uses(slot, &insn);
-                let live = (after & !writes) | reads;
-                if self.live[slot] != live {
-                    self.live[slot] = live;
-                    changed = true;
+        let mut before = vec![Vec::new(); self.insns.len()];
+        for slot in 0..self.insns.len() {
+            let s = self.successors(slot);
+            let called = self.insn(slot).and_then(|insn| callee(slot, &insn));
+            for next in [s.next, s.jump, called].into_iter().flatten() {
+                if let Some(list) = before.get_mut(next) {
+                    list.push(slot);
                 }
+            }
+        }
+        let mut work: Vec<usize> = (0..self.insns.len()).collect();
+        let mut waiting = vec![true; self.insns.len()];
+        while let Some(slot) = work.pop() {
+            waiting[slot] = false;
+            let Some(insn) = self.insn(slot) else {
+                continue;
+            };
+            let s = self.successors(slot);
+            let after = [s.next, s.jump]
+                .into_iter()
+                .flatten()
+                .filter_map(|n| self.live.get(n))
+                .fold(0, |all, live| all | live);
+            let (reads, writes) = self.uses(slot, &insn);
+            let live = (after & !writes) | reads;
+            if self.live[slot] != live {
+                self.live[slot] = live;
+                for &slot in &before[slot] {
+                    if !waiting[slot] {
+                        waiting[slot] = true;
+                        work.push(slot);
+                    }
+                }
+            }
+        }
+    }
+
+    fn find_packet_changes(&mut self) {
+        let mut callers = vec![Vec::new(); self.functions.len()];
+        let mut work = Vec::new();
+        for slot in 0..self.insns.len() {
+            let caller = self.function_at(slot);
+            match self.insn(slot) {
+                Some(Insn::Call { helper }) if helpers::changes_packet(helper) => work.push(caller),
+                Some(insn) => {
+                    let called = callee(slot, &insn).and_then(|s| self.function_starting(s));
+                    if let Some(list) = called.and_then(|f| callers.get_mut(f)) {
+                        list.push(caller);
+                    }
+                }
+                None => {}
+            }
+        }
+        self.changes_packet = vec![false; self.functions.len()];
+        while let Some(function) = work.pop() {
+            if let Some(changes) = self.changes_packet.get_mut(function)
+                && !std::mem::replace(changes, true)
+            {
+                work.extend(callers.get(function).into_iter().flatten());
             }
         }
     }

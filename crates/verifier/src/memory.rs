@@ -300,7 +300,8 @@ impl Verifier<'_> {
             .saturating_add(reg.off.into())
             .saturating_add(span.off)
             .saturating_add(span.size.into());
-        let touches = |at: u32, size: u32| start < i64::from(at + size) && end > i64::from(at);
+        let touches =
+            |at: u32, size: u32| start < i64::from(at) + i64::from(size) && end > i64::from(at);
         if def.spin_lock.is_some_and(|at| touches(at, 4))
             || def.special.iter().any(|(at, size)| touches(*at, *size))
         {

@@ -1,7 +1,7 @@
 //! Programs of beetrace's own objects as the verifier's input.
 
 use beetrace_isa::Insn;
-use beetrace_object::{MapRole, Object, Program, ProgramKind, Signature, SourceText};
+use beetrace_object::{MapRole, Object, Program, ProgramKind, Signature, SourceSpan, SourceText};
 
 use crate::program::{FunctionDef, FunctionLinkage, LineDef, MapDef, ProgramInput, ProgramType};
 
@@ -36,7 +36,6 @@ impl<'a> Prepared<'a> {
             functions: &self.functions,
             lines: &self.lines,
             kernel_functions: &[],
-            sleepable: false,
         }
     }
 
@@ -114,8 +113,8 @@ fn lines(object: &Object, program: &Program) -> Vec<LineDef> {
         .lines
         .iter()
         .filter_map(|l| {
-            let source = object.sources.get(l.span.source as usize)?;
-            let (line, column, text) = place(source, l.span.start as usize);
+            let (source, start) = written(object, l.span)?;
+            let (line, column, text) = place(source, start as usize);
             Some(LineDef {
                 slot: *slots.get(l.insn as usize)?,
                 file: source.name.clone(),
@@ -125,6 +124,18 @@ fn lines(object: &Object, program: &Program) -> Vec<LineDef> {
             })
         })
         .collect()
+}
+
+/// Where the text is that a person wrote: the outermost macro call, if the span lies in an expansion.
+fn written(object: &Object, mut span: SourceSpan) -> Option<(&SourceText, u32)> {
+    for _ in 0..=object.sources.len() {
+        let source = object.sources.get(span.source as usize)?;
+        match source.expanded_from {
+            Some(call) => span = call,
+            None => return Some((source, span.start)),
+        }
+    }
+    None
 }
 
 /// The line and column, from 1, of a byte of the source, and the text of that line.
@@ -148,7 +159,7 @@ mod tests {
     use super::*;
     use crate::{Options, Refusal, verify};
     use beetrace_isa::assemble;
-    use beetrace_object::{Line, SourceSpan};
+    use beetrace_object::Line;
 
     #[test]
     fn a_rejection_points_at_the_script() -> Result<(), Box<dyn std::error::Error>> {
@@ -156,6 +167,7 @@ mod tests {
         object.sources.push(SourceText {
             name: "script.bt".into(),
             text: "BEGIN {\n  $x = *0;\n}\n".into(),
+            expanded_from: None,
         });
         object.programs.push(Program {
             name: "begin".into(),

@@ -16,8 +16,6 @@ pub struct ProgramInput<'a> {
     pub lines: &'a [LineDef],
     /// Kernel functions that the engine has: calls of others are unsupported.
     pub kernel_functions: &'a [KernelFunction],
-    /// Whether the program may wait, as programs that handle user faults may.
-    pub sleepable: bool,
 }
 
 /// A kernel function, as [`Insn::CallKfunc`] names it.

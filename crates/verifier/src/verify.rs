@@ -119,7 +119,8 @@ impl Verifier<'_> {
                 .filter(|i| self.called.get(*i).copied().unwrap_or(false)),
         );
         for root in roots {
-            self.check_chain(root, 0, 1)?;
+            let mut worst = vec![(0, 0); self.code.functions.len()];
+            self.check_chain(root, 0, 1, &mut worst)?;
         }
         Ok(())
     }
@@ -129,10 +130,16 @@ impl Verifier<'_> {
         function: usize,
         above: u32,
         frames: usize,
+        worst: &mut [(u32, usize)],
     ) -> Result<(), (usize, Box<Stop>)> {
         let Some(f) = self.code.functions.get(function) else {
             return Ok(());
         };
+        // Nothing new below a function that was reached with as much above it before.
+        match worst.get_mut(function) {
+            Some(w) if above > w.0 || frames > w.1 => *w = (w.0.max(above), w.1.max(frames)),
+            _ => return Ok(()),
+        }
         let own = self.stack_depths.get(function).copied().unwrap_or(0);
         let total = above + own.max(1).next_multiple_of(16);
         let fail = |message: String| -> Result<(), (usize, Box<Stop>)> {
@@ -163,7 +170,7 @@ impl Verifier<'_> {
                 _ => None,
             };
             if let Some(next) = callee.and_then(|s| self.code.function_starting(s)) {
-                self.check_chain(next, total, frames + 1)?;
+                self.check_chain(next, total, frames + 1, worst)?;
             }
         }
         Ok(())

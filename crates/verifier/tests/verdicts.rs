@@ -39,7 +39,6 @@ fn answer(
         functions,
         lines,
         kernel_functions: &[],
-        sleepable: false,
     };
     match verify(&input, Options::default()) {
         Ok(_) => "accepted".into(),

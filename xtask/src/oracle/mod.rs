@@ -128,7 +128,6 @@ fn one(data: &[u8], program: &str, trace: bool) -> Result<(Verdict, String, Dura
         functions: &elf.functions,
         lines: &elf.lines,
         kernel_functions: &elf.kernel_functions,
-        sleepable: elf.section.contains(".s"),
     };
     let options = Options {
         trace,
