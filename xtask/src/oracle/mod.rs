@@ -1,8 +1,16 @@
 //! `cargo xtask oracle`: the verifier's verdicts beside Linux's.
 //!
-//! The oracle is a table of programs of the Linux selftests with the verdict of a real kernel; the programs are
-//! compiled from the kernel's source outside of this repository (`tools/testing/selftests/bpf/progs/verifier_*.c`,
-//! clang 18 or newer, `-O2 -mcpu=v4`).
+//! The oracle is a table of programs of the Linux selftests with the verdict of a real kernel. The programs are
+//! compiled outside of this repository, from the source package of a distribution (`linux-source-6.12` of Debian),
+//! into the folder that `--objects` names:
+//!
+//! - `vmlinux.h` by `bpftool btf dump file /sys/kernel/btf/vmlinux format c`;
+//! - `bpf/bpf_helper_defs.h` by `scripts/bpf_doc.py --header`, beside the headers of `tools/lib/bpf`;
+//! - each `tools/testing/selftests/bpf/progs/verifier_*.c` by clang 18 or newer with
+//!   `-g -O2 -mcpu=v4 --target=bpfel -D__TARGET_ARCH_x86 -DENABLE_ATOMICS_TESTS` and these and the selftests' headers.
+//!
+//! Programs on which the verdicts differ are printed with what the verifier says. A program that needs a kernel is
+//! counted as unsupported, apart from the accepted and the rejected.
 
 mod elf;
 mod types;
