@@ -212,6 +212,11 @@ fn refine_common_bit(a: &mut Scalar, b: &Scalar, width: Width) {
 /// `a & b == 0` where `b` is known: none of its bits is set.
 fn refine_no_common_bit(a: &mut Scalar, b: &Scalar, width: Width) {
     if let Some(n) = b.as_const_of(width) {
+        // Linux forgets the bounds here, lest they contradict the bits where the branch is impossible.
+        *a = Scalar {
+            bits: a.bits,
+            ..Scalar::UNKNOWN
+        };
         let others = Tnum::constant(!n);
         a.bits = match width {
             Width::W64 => a.bits.and(others),
