@@ -22,11 +22,14 @@ pub(super) struct Image {
 /// Modules that cases trace, loaded at the start.
 const MODULES: &[&str] = &["drivers/net/tun"];
 
+/// Programs of the host that cases need and busybox has not.
+const TOOLS: &[&str] = &["setpriv"];
+
 /// Runs as the first process: mounts what a Linux system has mounted, does the job, and ends the machine.
 const INIT: &str = r#"#!/bin/busybox sh
 /bin/busybox mkdir -p /proc /sys /dev /tmp /root /run /sbin /usr/sbin /var/tmp
 /bin/busybox --install -s /bin
-export PATH=/bin:/usr/bin HOME=/root TZ=UTC LC_ALL=C TERM=linux
+export PATH=/usr/bin:/bin HOME=/root TZ=UTC LC_ALL=C TERM=linux
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs dev /dev
@@ -89,7 +92,14 @@ impl Image {
         copy_all(&tests.join("cases"), &root.join("lab/tests/cases"))?;
         let programs = root.join("lab/scratch/programs");
         copy_all(&scratch.join("programs"), &programs)?;
+        for tool in TOOLS {
+            let program = find_program(tool).with_context(|| format!("no {tool}"))?;
+            fs::copy(program, root.join("usr/bin").join(tool))?;
+        }
         libraries(&programs, &root)?;
+        libraries(&root.join("usr/bin"), &root)?;
+        // What finds a library by its name.
+        fs::copy("/etc/ld.so.cache", root.join("etc/ld.so.cache"))?;
         fs::write(root.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n")?;
         fs::write(root.join("etc/group"), "root:x:0:\n")?;
         fs::write(root.join("etc/hostname"), "lab\n")?;
