@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 
 use beetrace_kernel::Child as Command;
 use beetrace_session::child::Child;
+use beetrace_session::records::plain;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::Reported;
-use crate::script::plain;
 
 pub enum Target {
     Command(Command),

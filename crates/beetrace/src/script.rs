@@ -4,6 +4,7 @@ use std::io::Read;
 use std::sync::Arc;
 
 use beetrace_lang::span::{Source, SourceId, Sources};
+use beetrace_session::records::plain;
 
 use crate::args::Args;
 
@@ -38,10 +39,4 @@ pub fn read(args: &Args) -> Result<(Sources, SourceId), String> {
         expanded_from: None,
     });
     Ok((sources, root))
-}
-
-/// The system's words for an error, without Rust's number behind them.
-pub fn plain(e: &std::io::Error) -> String {
-    let text = e.to_string();
-    text.split(" (os error").next().unwrap_or(&text).to_string()
 }

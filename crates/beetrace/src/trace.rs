@@ -11,7 +11,7 @@ use beetrace_object::{Event, Parameter};
 use beetrace_probes::World;
 use beetrace_probes::live::System;
 use beetrace_session::output::{Buffering, Form, Output};
-use beetrace_session::records::MessageOptions;
+use beetrace_session::records::{self, MessageOptions};
 use beetrace_session::run::{Mode, Options, RunError, Session};
 use beetrace_session::signals::Signals;
 
@@ -168,7 +168,7 @@ fn output(args: &Args, form: Form) -> Result<Output, Reported> {
     let out: Box<dyn Write> = match &args.output {
         None => Box::new(std::io::stdout()),
         Some(path) => Box::new(File::create(path).map_err(|e| {
-            let reason = script::plain(&e);
+            let reason = records::plain(&e);
             Reported::error(format_args!(
                 "Failed to open output file: \"{}\": {reason}",
                 path.display()

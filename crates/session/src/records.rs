@@ -238,7 +238,7 @@ fn cat(path: &str, limit: u64, output: &mut Output) {
 }
 
 /// The system's words for an error, without Rust's number behind them.
-pub(crate) fn plain(e: &std::io::Error) -> String {
+pub fn plain(e: &std::io::Error) -> String {
     let text = e.to_string();
     text.split(" (os error").next().unwrap_or(&text).to_string()
 }
